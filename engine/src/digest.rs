@@ -1,0 +1,123 @@
+//! Digests: what the cache compares instead of contents.
+
+use crate::value::{Rect, Size};
+
+/// A blake3 digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Feeds values to a digest in a form that cannot be confused: numbers in little-endian bit patterns, everything of
+/// variable length behind its length.
+pub struct Digester(blake3::Hasher);
+
+impl Digester {
+    /// Starts a digest of a kind of thing. Different domains never give equal digests.
+    pub fn new(domain: &str) -> Self {
+        let mut this = Self(blake3::Hasher::new());
+        this.text(domain);
+        this
+    }
+
+    /// Adds raw bytes behind their length.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.u64(bytes.len() as u64);
+        self.0.update_rayon(bytes);
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// Adds a whole number.
+    pub fn u64(&mut self, value: u64) {
+        self.0.update(&value.to_le_bytes());
+    }
+
+    /// Adds a number by its bit pattern; both zeros count as one.
+    pub fn f64(&mut self, value: f64) {
+        self.u64((value + 0.0).to_bits());
+    }
+
+    /// Adds another digest.
+    pub fn digest(&mut self, digest: Digest) {
+        self.0.update(&digest.0);
+    }
+
+    /// Adds a size.
+    pub fn size(&mut self, size: Size) {
+        self.u64(u64::from(size.width));
+        self.u64(u64::from(size.height));
+    }
+
+    /// Adds a rectangle.
+    pub fn rect(&mut self, rect: Rect) {
+        self.u64(u64::from(rect.x));
+        self.u64(u64::from(rect.y));
+        self.size(rect.size());
+    }
+
+    /// Adds samples by their bit patterns.
+    pub fn samples(&mut self, samples: &[f32]) {
+        self.u64(samples.len() as u64);
+        let mut bytes = Vec::with_capacity(4 * samples.len().min(1 << 18));
+        for chunk in samples.chunks(1 << 18) {
+            bytes.clear();
+            bytes.extend(chunk.iter().flat_map(|sample| sample.to_le_bytes()));
+            self.0.update_rayon(&bytes);
+        }
+    }
+
+    /// Adds a parameter tree: maps in the order of their sorted keys, numbers by bit pattern.
+    pub fn json(&mut self, value: &serde_json::Value) {
+        use serde_json::Value as Json;
+        match value {
+            Json::Null => self.u64(0),
+            Json::Bool(flag) => self.u64(1 + u64::from(*flag)),
+            Json::Number(number) => {
+                self.u64(3);
+                match (number.as_u64(), number.as_i64()) {
+                    (Some(whole), _) => self.u64(whole),
+                    (None, Some(negative)) => self.u64(negative as u64),
+                    (None, None) => self.f64(number.as_f64().unwrap_or(f64::NAN)),
+                }
+            }
+            Json::String(text) => {
+                self.u64(4);
+                self.text(text);
+            }
+            Json::Array(items) => {
+                self.u64(5);
+                self.u64(items.len() as u64);
+                items.iter().for_each(|item| self.json(item));
+            }
+            Json::Object(fields) => {
+                self.u64(6);
+                self.u64(fields.len() as u64);
+                let mut keys: Vec<_> = fields.keys().collect();
+                keys.sort();
+                for key in keys {
+                    self.text(key);
+                    self.json(&fields[key]);
+                }
+            }
+        }
+    }
+
+    /// The digest of everything added.
+    pub fn finish(self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}

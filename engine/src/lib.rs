@@ -1,0 +1,4 @@
+//! The dataflow engine.
+
+pub mod digest;
+pub mod value;

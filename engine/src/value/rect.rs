@@ -1,0 +1,98 @@
+use serde::{Deserialize, Serialize};
+
+/// Width and height in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Size {
+    /// Pixels per row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl Size {
+    /// A size.
+    pub const fn new(width: u32, height: u32) -> Self {
+        Self { width, height }
+    }
+
+    /// Number of pixels.
+    pub const fn area(self) -> u64 {
+        self.width as u64 * self.height as u64
+    }
+
+    /// Number of pixels, as a length in memory.
+    pub const fn pixels(self) -> usize {
+        self.width as usize * self.height as usize
+    }
+
+    /// The rectangle that covers a picture of this size.
+    pub const fn rect(self) -> Rect {
+        Rect { x: 0, y: 0, width: self.width, height: self.height }
+    }
+
+    /// This size times `factor`, rounded, at least one pixel each way.
+    pub fn scaled(self, factor: f64) -> Self {
+        let edge = |n: u32| (f64::from(n) * factor).round().clamp(1.0, f64::from(u32::MAX)) as u32;
+        Self::new(edge(self.width), edge(self.height))
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A rectangle of pixels: the left upper corner and the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rect {
+    /// Left edge.
+    pub x: u32,
+    /// Upper edge.
+    pub y: u32,
+    /// Pixels per row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl Rect {
+    /// Width and height.
+    pub const fn size(self) -> Size {
+        Size::new(self.width, self.height)
+    }
+
+    /// First column to the right of it.
+    pub const fn right(self) -> u32 {
+        self.x + self.width
+    }
+
+    /// First row below it.
+    pub const fn bottom(self) -> u32 {
+        self.y + self.height
+    }
+
+    /// This rectangle widened by `halo` pixels on every side, cut at the edges of the picture.
+    pub fn grown(self, halo: u32, frame: Size) -> Self {
+        let (x, y) = (self.x.saturating_sub(halo), self.y.saturating_sub(halo));
+        let right = self.right().saturating_add(halo).min(frame.width);
+        let bottom = self.bottom().saturating_add(halo).min(frame.height);
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// The same rectangle as seen from `origin`.
+    pub const fn relative_to(self, origin: Self) -> Self {
+        Self { x: self.x - origin.x, y: self.y - origin.y, width: self.width, height: self.height }
+    }
+
+    /// Covers a picture of `frame` pixels with cells of at most `edge` pixels each way, row by row. The cells start at
+    /// multiples of `edge`, so that a cell does not depend on the size of the picture.
+    pub fn grid(frame: Size, edge: u32) -> Vec<Self> {
+        let edge = edge.max(1);
+        let starts = |length: u32| (0..length).step_by(edge as usize);
+        starts(frame.height)
+            .flat_map(|y| starts(frame.width).map(move |x| (x, y)))
+            .map(|(x, y)| Self { x, y, width: edge.min(frame.width - x), height: edge.min(frame.height - y) })
+            .collect()
+    }
+}
