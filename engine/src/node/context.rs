@@ -1,0 +1,119 @@
+use super::{Failure, In, NodeResult, Scalar};
+use crate::{
+    digest::{Digest, Digester},
+    store::Store,
+    value::{Rect, Size, Value, WireType},
+};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Values by the source that a wire names in the graph file.
+pub type Inputs = HashMap<String, Value>;
+
+/// Hears of the progress of one node, and knows whether to go on.
+pub struct Watcher<'a> {
+    /// Set when the person wants to stop.
+    pub cancel: &'a AtomicBool,
+    /// Hears how many of how many steps are done.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+/// Everything that a running node may see: its inputs, its place in the picture, progress, cancellation and a memo.
+pub struct Cx<'a> {
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) watcher: &'a Watcher<'a>,
+    pub(crate) store: &'a dyn Store,
+    /// Kind, version and outside digests of the node: the stem of memo keys.
+    pub(crate) identity: Digest,
+    /// The tile that it works on, and the whole picture's size.
+    pub(crate) place: Option<(Rect, Size)>,
+}
+
+impl Cx<'_> {
+    /// The value on a wire.
+    ///
+    /// # Errors
+    /// Only when the graph was not checked.
+    pub fn get<T: WireType>(&self, wire: &In<T>) -> NodeResult<T::Held> {
+        self.inputs.get(wire.source()).and_then(T::from_value).ok_or_else(|| {
+            Failure::internal(format!("no {} came in from `{}`; the graph was not checked", T::TYPE, wire.source()))
+        })
+    }
+
+    /// The value on a wire that may be missing.
+    ///
+    /// # Errors
+    /// Only when the graph was not checked.
+    pub fn optional<T: WireType>(&self, wire: &Option<In<T>>) -> NodeResult<Option<T::Held>> {
+        match wire {
+            // A graph input that nothing was given for leaves its wires open.
+            Some(wire) if self.inputs.contains_key(wire.source()) => self.get(wire).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A number that is written down or comes over a wire.
+    ///
+    /// # Errors
+    /// When the number that came over the wire is not finite.
+    pub fn number(&self, scalar: &Scalar) -> NodeResult<f64> {
+        match scalar {
+            Scalar::Given(value) => Ok(*value),
+            Scalar::Wire(source) => match self.inputs.get(source) {
+                Some(Value::Number(value)) if value.is_finite() => Ok(*value),
+                Some(Value::Number(value)) => Err(Failure::input(format!("`{source}` gave {value}, not a number"))),
+                _ => Err(Failure::internal(format!("no number came in from `{source}`; the graph was not checked"))),
+            },
+        }
+    }
+
+    /// The rectangle of the picture that this run works on: the tile with its halo when the node is mapped over tiles,
+    /// else the whole picture `size`.
+    pub fn place(&self, size: Size) -> Rect {
+        self.place.map_or(size.rect(), |(rect, _)| rect)
+    }
+
+    /// Size of the whole picture, of which the node may see one tile only.
+    pub fn frame(&self, size: Size) -> Size {
+        self.place.map_or(size, |(_, frame)| frame)
+    }
+
+    /// Tells that `done` of `total` steps are done.
+    pub fn progress(&self, done: u64, total: u64) {
+        (self.watcher.progress)(done, total);
+    }
+
+    /// To be called between steps.
+    ///
+    /// # Errors
+    /// When the person wants to stop.
+    pub fn checkpoint(&self) -> NodeResult<()> {
+        if self.watcher.cancel.load(Ordering::Relaxed) { Err(Failure::cancelled()) } else { Ok(()) }
+    }
+
+    /// A part of the work that is kept apart: `compute` runs only when nothing is known for the same `name` and the
+    /// same things fed to `key`. Feed it everything that `compute` depends on.
+    ///
+    /// # Errors
+    /// Those of `compute`.
+    pub fn memo<T: WireType>(
+        &mut self,
+        name: &str,
+        key: impl FnOnce(&mut Digester),
+        compute: impl FnOnce(&mut Self) -> NodeResult<T>,
+    ) -> NodeResult<T::Held> {
+        let mut d = Digester::new("memo");
+        d.digest(self.identity);
+        d.text(name);
+        key(&mut d);
+        let action = d.finish();
+        if let Some(known) = self.store.get(action).and_then(|values| T::from_value(values.first()?)) {
+            return Ok(known);
+        }
+        let value = compute(self)?.into_value();
+        self.store.put(action, std::slice::from_ref(&value));
+        T::from_value(&value).ok_or_else(|| Failure::internal("a value changed its type"))
+    }
+}

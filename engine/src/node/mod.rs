@@ -1,0 +1,121 @@
+//! What a node author needs: the [`node!`](crate::node!) declaration, the [`Node`] trait, wires ([`In`]), outputs and
+//! the context ([`Cx`]) of a run.
+
+mod context;
+mod failure;
+mod kind;
+mod outputs;
+mod shape;
+mod wire;
+
+pub use context::{Cx, Inputs, Watcher};
+pub use failure::{Blame, Failure, NodeResult};
+pub use kind::{DynNode, Kind, NodeKind, Parameter, ParameterKind};
+pub use outputs::{Outputs, Port};
+pub use shape::{Forecast, Shape, Shapes};
+pub use wire::{In, Scalar};
+
+use crate::digest::Digest;
+
+/// The part of a node that the [`node!`](crate::node!) declaration writes: its name and version.
+pub trait Declared {
+    /// The name in graph files.
+    const KIND: &'static str;
+    /// Part of the cache key: raise it whenever the same inputs would give another result.
+    const VERSION: u32;
+}
+
+/// A node: typed wires and parameters in, values out.
+///
+/// `run` is pure: everything it may depend on comes through its fields and the [`Cx`], or is named by
+/// [`outside`](Self::outside). That is what makes the cache right.
+pub trait Node:
+    Declared + serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema + Default + Send + Sync + 'static
+{
+    /// What it gives: one wire type, or a struct of several made by [`outputs!`](crate::outputs!).
+    type Out: Outputs;
+
+    /// Whether it keeps all cores busy by itself. Only one such node runs at a time.
+    const HEAVY: bool = false;
+
+    /// Whether its results may be kept. False for what acts on the outside, such as saving.
+    const CACHED: bool = true;
+
+    /// Demands on the parameters that a range cannot express. Runs when the graph is checked, on every mistake of
+    /// which it should report.
+    fn check(&self) -> Vec<Failure> {
+        Vec::new()
+    }
+
+    /// Digests of what the result depends on beside parameters and wires: the content of a file, the weights of a
+    /// model.
+    ///
+    /// # Errors
+    /// When that file or model cannot be read.
+    fn outside(&self) -> NodeResult<Vec<Digest>> {
+        Ok(Vec::new())
+    }
+
+    /// What the results will be and what they will cost, told from the shapes of the inputs alone. By default every
+    /// output is as large as the first picture that comes in, at no cost worth telling.
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        Forecast::like(seen.first_picture(), Self::Out::PORTS)
+    }
+
+    /// Computes the outputs.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says what is wrong, whose fault it is and what to do; make it with
+    /// [`bail!`](crate::bail!).
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Self::Out>;
+}
+
+/// Declares a node: its documentation, version, wires and parameters with their defaults, in one place.
+///
+/// The doc comments become the reference page, the command line help and the form in the studio. A wire is a field of
+/// type [`In<T>`](crate::In) or `Option<In<T>>`; every other field is a parameter and has a default. Ranges come from
+/// `#[schemars(range(min = .., max = ..))]`.
+///
+/// ```
+/// engine::node! {
+///     /// Turns black to white.
+///     pub struct Invert, version 1 {
+///         /// Mask to invert.
+///         mask: engine::In<engine::value::Mask>,
+///         /// Share of the inverted mask in the result.
+///         #[schemars(range(min = 0.0, max = 1.0))]
+///         strength: f64 = 1.0,
+///     }
+/// }
+/// assert_eq!(Invert::default().strength, 1.0);
+/// ```
+#[macro_export]
+macro_rules! node {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident, version $version:literal {
+            $( $(#[$field_meta:meta])* $field:ident : $ty:ty $(= $default:expr)? ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, $crate::serde::Serialize, $crate::serde::Deserialize, $crate::schemars::JsonSchema)]
+        #[serde(crate = "engine::serde", default, deny_unknown_fields)]
+        #[schemars(crate = "engine::schemars")]
+        pub struct $name {
+            $( $(#[$field_meta])* pub $field: $ty, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $crate::node!(@default $($default)?), )* }
+            }
+        }
+
+        impl $crate::Declared for $name {
+            const KIND: &'static str = stringify!($name);
+            const VERSION: u32 = $version;
+        }
+    };
+    (@default) => { Default::default() };
+    (@default $value:expr) => { $value };
+}
