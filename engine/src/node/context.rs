@@ -16,6 +16,8 @@ pub type Inputs = HashMap<String, Value>;
 pub struct Watcher<'a> {
     /// Set when the person wants to stop.
     pub cancel: &'a AtomicBool,
+    /// Set when another node has failed.
+    pub stop: &'a AtomicBool,
     /// Hears how many of how many steps are done.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -32,6 +34,11 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
+    /// A context outside of any graph, for trying a node on its own: its inputs by the names that its wires give.
+    pub fn alone<'a>(inputs: &'a Inputs, watcher: &'a Watcher<'a>, store: &'a dyn Store) -> Cx<'a> {
+        Cx { inputs, watcher, store, identity: Digester::new("alone").finish(), place: None }
+    }
+
     /// The value on a wire.
     ///
     /// # Errors
@@ -90,7 +97,8 @@ impl Cx<'_> {
     /// # Errors
     /// When the person wants to stop.
     pub fn checkpoint(&self) -> NodeResult<()> {
-        if self.watcher.cancel.load(Ordering::Relaxed) { Err(Failure::cancelled()) } else { Ok(()) }
+        let set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if set(self.watcher.cancel) || set(self.watcher.stop) { Err(Failure::cancelled()) } else { Ok(()) }
     }
 
     /// A part of the work that is kept apart: `compute` runs only when nothing is known for the same `name` and the
@@ -109,11 +117,13 @@ impl Cx<'_> {
         d.text(name);
         key(&mut d);
         let action = d.finish();
-        if let Some(known) = self.store.get(action).and_then(|values| T::from_value(values.first()?)) {
+        if let Some(known) = self.store.get(action).and_then(|values| T::from_value(&values.first()?.1)) {
             return Ok(known);
         }
         let value = compute(self)?.into_value();
-        self.store.put(action, std::slice::from_ref(&value));
+        if self.store.keeps() {
+            self.store.put(action, &[(value.digest(), value.clone())]);
+        }
         T::from_value(&value).ok_or_else(|| Failure::internal("a value changed its type"))
     }
 }

@@ -129,6 +129,9 @@ pub struct Parameter {
     pub minimum: Option<f64>,
     /// Greatest value.
     pub maximum: Option<f64>,
+    /// Whether it only names something whose content [`Node::outside`] digests, such as a path. The cache does not look
+    /// at it then. Declared by `#[schemars(extend("x-outside" = true))]`.
+    pub names_outside: bool,
 }
 
 /// What a parameter takes.
@@ -190,6 +193,7 @@ impl Parameter {
             default: field["default"].clone(),
             minimum: limit("minimum"),
             maximum: limit("maximum"),
+            names_outside: field["x-outside"] == true,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Metadata {
     pub depth: SampleDepth,
     /// Whether the file held grey samples.
     pub grey: bool,
+    /// JPEG quality told by the file's quantisation tables, 1 to 100; forgotten when the pixels are resampled.
+    pub jpeg_quality: Option<u8>,
 }
 
 impl Image {
@@ -163,6 +165,7 @@ impl Metadata {
         d.f64(y);
         d.u64(self.depth as u64);
         d.u64(u64::from(self.grey));
+        d.u64(self.jpeg_quality.map_or(0, u64::from));
     }
 }
 

@@ -30,6 +30,11 @@ impl Size {
         Rect { x: 0, y: 0, width: self.width, height: self.height }
     }
 
+    /// This size times a whole factor.
+    pub const fn times(self, factor: u32) -> Self {
+        Self::new(self.width.saturating_mul(factor), self.height.saturating_mul(factor))
+    }
+
     /// This size times `factor`, rounded, at least one pixel each way.
     pub fn scaled(self, factor: f64) -> Self {
         let edge = |n: u32| (f64::from(n) * factor).round().clamp(1.0, f64::from(u32::MAX)) as u32;
@@ -78,6 +83,13 @@ impl Rect {
         let right = self.right().saturating_add(halo).min(frame.width);
         let bottom = self.bottom().saturating_add(halo).min(frame.height);
         Self { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// This rectangle in a picture that grew by a whole factor.
+    pub const fn times(self, factor: u32) -> Self {
+        let (x, y) = (self.x.saturating_mul(factor), self.y.saturating_mul(factor));
+        let Size { width, height } = self.size().times(factor);
+        Self { x, y, width, height }
     }
 
     /// The same rectangle as seen from `origin`.

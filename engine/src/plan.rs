@@ -1,0 +1,247 @@
+//! Phase 4: what the outputs need, what is kept already, and what the rest will cost.
+
+use crate::{
+    Blame, DynNode, Failure, Forecast, Graph, NodeKind, Shape, Shapes, Store,
+    diagnostic::{Label, Text},
+    digest::{Digest, Digester},
+    value::{Rect, Type},
+};
+use petgraph::{Direction, graph::NodeIndex};
+use std::collections::HashMap;
+
+/// Part of every cache key: raise it when the engine itself computes something differently.
+const CACHE_VERSION: u64 = 1;
+
+/// What became of a node in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum State {
+    /// It will run, or look each of its tiles up.
+    Compute,
+    /// Its result is kept, and will be read if something needs it.
+    Kept,
+}
+
+/// One node of a plan.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Index in [`Graph::nodes`].
+    pub node: usize,
+    /// What becomes of it.
+    pub state: State,
+    /// What it gives and costs.
+    pub forecast: Forecast,
+    /// The stem of its keys: kind, version and what lies outside of the graph.
+    pub(crate) identity: Digest,
+    /// Digests of its outputs, where they are known before anything runs.
+    pub(crate) outputs: Option<Vec<Digest>>,
+}
+
+/// What a run will do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The nodes that the outputs need, in the order in which they run.
+    pub steps: Vec<Step>,
+    /// Highest memory for values and working space, in bytes.
+    pub peak_bytes: u64,
+    /// Floating point operations of all networks that will run.
+    pub flops: f64,
+}
+
+/// A run that could not be finished.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("`{id}`{}: {failure}", self.tile_text())]
+pub struct RunError {
+    /// The node that failed.
+    pub id: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The tile that it worked on: number from 1, how many there are, where it lies.
+    pub tile: Option<(usize, usize, Rect)>,
+    /// Why.
+    pub failure: Failure,
+    /// The place in the graph file.
+    pub label: Label,
+    /// The texts that the label points into.
+    pub sources: Vec<Text>,
+}
+
+impl RunError {
+    pub(crate) fn new(graph: &Graph, node: usize, tile: Option<(usize, usize, Rect)>, failure: Failure) -> Box<Self> {
+        let at = &graph.nodes[node];
+        let label = graph.label(node, failure.field.as_deref());
+        let (id, kind, sources) = (at.id.clone(), at.kind_name(), graph.sources.clone());
+        Box::new(Self { id, kind, tile, failure, label, sources })
+    }
+
+    fn tile_text(&self) -> String {
+        self.tile.map_or_else(String::new, |(number, of, at)| format!(", tile {number} of {of} (x {}, y {})", at.x, at.y))
+    }
+}
+
+impl Plan {
+    /// The shape of an output of the graph.
+    pub fn output_shape(&self, graph: &Graph, name: &str) -> Option<Shape> {
+        let (_, node, port) = graph.outputs().iter().find(|(output, ..)| output == name)?;
+        self.step(*node)?.forecast.outputs.get(*port).cloned()
+    }
+
+    /// The step of a node.
+    pub fn step(&self, node: usize) -> Option<&Step> {
+        self.steps.iter().find(|step| step.node == node)
+    }
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// When an input is not bound, or something outside of the graph (a file, a model) cannot be read.
+pub fn plan(graph: &Graph, store: &dyn Store) -> Result<Plan, Box<RunError>> {
+    let needed = graph.needed();
+    let mut digests: HashMap<usize, Option<Vec<Digest>>> = HashMap::new();
+    let mut shapes: HashMap<usize, Vec<Shape>> = HashMap::new();
+    let mut steps = Vec::with_capacity(needed.len());
+    for &index in &needed {
+        let at = &graph.nodes[index];
+        let Some((kind, node)) = at.node() else {
+            let message = format!("nothing is given for the input `{}`", at.id);
+            let hint = format!("give it as  {}=..", at.id);
+            return Err(RunError::new(graph, index, None, Failure::new(Blame::Graph, message).hint(hint)));
+        };
+        let outside = node.outside().map_err(|failure| RunError::new(graph, index, None, failure))?;
+        let identity = identity(kind, &outside);
+        let mut seen = Shapes::default();
+        let mut inputs = Some(Vec::new());
+        for wire in &at.wires {
+            let Some((source, port)) = wire.source else { continue };
+            if let Some(shape) = shapes.get(&source).and_then(|all| all.get(port)) {
+                seen.0.insert(wire.field.clone(), shape.clone());
+            }
+            let known = digests.get(&source).and_then(|all| all.as_ref()?.get(port).copied());
+            match (&mut inputs, known) {
+                (Some(all), Some(digest)) => all.push((wire.field.as_str(), digest)),
+                _ => inputs = None,
+            }
+        }
+        // Results of mapped nodes are kept tile by tile, so nothing is known of the whole before it runs.
+        let kept = match inputs {
+            Some(inputs) if kind.cached() && !at.mapped && store.keeps() => {
+                store.outputs(action(identity, kind, node, &inputs))
+            }
+            _ => None,
+        };
+        let forecast = if at.mapped { mapped_forecast(node, &seen, kind.ports().len()) } else { node.forecast(&seen) };
+        shapes.insert(index, forecast.outputs.clone());
+        digests.insert(index, kept.clone());
+        let state = if kept.is_some() { State::Kept } else { State::Compute };
+        steps.push(Step { node: index, state, forecast, identity, outputs: kept });
+    }
+    drop_unread(graph, &mut steps);
+    let flops = steps.iter().filter(|step| step.state == State::Compute).map(|step| step.forecast.flops).sum();
+    let peak_bytes = peak(graph, &steps);
+    Ok(Plan { steps, peak_bytes, flops })
+}
+
+/// The stem of a node's keys.
+fn identity(kind: &dyn NodeKind, outside: &[Digest]) -> Digest {
+    let mut d = Digester::new("upweave node");
+    d.u64(CACHE_VERSION);
+    d.text(kind.name());
+    d.u64(u64::from(kind.version()));
+    d.u64(outside.len() as u64);
+    outside.iter().for_each(|digest| d.digest(*digest));
+    d.finish()
+}
+
+/// The key of a node's result: its identity, its parameters and the contents of its inputs. What only names something
+/// that `identity` has digested already, such as a path, is left out, and so are the names of other nodes.
+pub(crate) fn action(
+    identity: Digest,
+    kind: &dyn NodeKind,
+    node: &dyn DynNode,
+    inputs: &[(&str, Digest)],
+) -> Digest {
+    let mut d = Digester::new("action");
+    d.digest(identity);
+    let values = node.fields();
+    for parameter in kind.parameters() {
+        let value = &values[&parameter.name];
+        let wired = parameter.wire.is_some() && (value.is_string() || value.is_null());
+        if !wired && !parameter.names_outside {
+            d.text(&parameter.name);
+            d.json(value);
+        }
+    }
+    let mut inputs = inputs.to_vec();
+    inputs.sort_unstable();
+    d.u64(inputs.len() as u64);
+    for (field, digest) in inputs {
+        d.text(field);
+        d.digest(digest);
+    }
+    d.finish()
+}
+
+/// The forecast of a node that runs once per tile.
+fn mapped_forecast(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Forecast {
+    let tiles = seen.0.values().find_map(|shape| match shape {
+        Shape::Tiles(frame, channels, tiles) => Some((*frame, *channels, tiles.clone())),
+        _ => None,
+    });
+    let Some((frame, channels, rects)) = tiles else {
+        return Forecast { outputs: vec![Shape::Unknown(Type::Tiles); ports], ..Forecast::default() };
+    };
+    let mut total = Forecast { tiles: rects.len() as u64, ..Forecast::default() };
+    let mut grown = None;
+    for rect in &rects {
+        let mut one = seen.clone();
+        for shape in one.0.values_mut() {
+            *shape = match &*shape {
+                Shape::Tiles(..) => Shape::Image(rect.size(), channels),
+                Shape::Image(size, channels) if *size == frame => Shape::Image(rect.size(), *channels),
+                Shape::Mask(size) if *size == frame => Shape::Mask(rect.size()),
+                Shape::Guide(size) if *size == frame => Shape::Guide(rect.size()),
+                other => other.clone(),
+            };
+        }
+        let forecast = node.forecast(&one);
+        total.flops += forecast.flops;
+        total.working_bytes = total.working_bytes.max(forecast.working_bytes);
+        let size = forecast.outputs.first().and_then(Shape::size);
+        grown = grown.or(size.map(|size| size.width / rect.width.max(1)));
+    }
+    let factor = grown.unwrap_or(1).max(1);
+    let rects = rects.iter().map(|rect| rect.times(factor)).collect();
+    total.outputs = vec![Shape::Tiles(frame.times(factor), channels, rects); ports];
+    total
+}
+
+/// Takes kept results out of the plan that nothing will read.
+fn drop_unread(graph: &Graph, steps: &mut Vec<Step>) {
+    let mut wanted: std::collections::HashSet<usize> = graph.outputs.iter().map(|(_, node, _)| *node).collect();
+    for step in steps.iter().rev() {
+        if wanted.contains(&step.node) && step.state == State::Compute {
+            let before = graph.topology.neighbors_directed(NodeIndex::new(step.node), Direction::Incoming);
+            wanted.extend(before.map(NodeIndex::index));
+        }
+    }
+    steps.retain(|step| wanted.contains(&step.node));
+}
+
+/// Highest memory when the steps run one after the other and outputs go at their last use.
+fn peak(graph: &Graph, steps: &[Step]) -> u64 {
+    let bytes = |step: &Step| step.forecast.outputs.iter().map(Shape::bytes).sum::<u64>();
+    let mut last_use: HashMap<usize, usize> = HashMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        for (source, _) in graph.nodes[step.node].wires.iter().filter_map(|wire| wire.source) {
+            last_use.insert(source, at);
+        }
+    }
+    let (mut live, mut highest) = (0, 0);
+    for (at, step) in steps.iter().enumerate() {
+        live += bytes(step);
+        highest = highest.max(live + step.forecast.working_bytes);
+        let done = steps[..=at].iter().filter(|earlier| last_use.get(&earlier.node) == Some(&at));
+        live = live.saturating_sub(done.map(bytes).sum());
+    }
+    highest
+}
