@@ -8,6 +8,8 @@
 //! right, channel by channel. The chain does not know the picture's size, the tile or the thread: that is why tiled
 //! results equal untiled ones bit for bit.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::Isa;
@@ -316,11 +318,32 @@ impl Job<'_> {
         y: usize,
         out: &mut [f32],
     ) {
+        let mut sums = MaybeUninit::<Sums>::uninit();
+        // SAFETY: as `line`; `patches` fills what `finish` reads.
+        unsafe {
+            self.patches::<V, P, NV>(block, x, y, sums.as_mut_ptr().cast());
+            self.finish::<V, NV>(block, sums.as_mut_ptr().cast(), P, x, y, out);
+        }
+    }
+
+    /// The sums of `P` pixels of one block, pixel by pixel. All of the time goes here: sums and weights stay in registers,
+    /// which is why the sums leave through memory instead of in an array that someone could index.
+    ///
+    /// # Safety
+    /// As `tile`; `to` must be writable for P * NV vectors.
+    #[inline(always)]
+    unsafe fn patches<V: Simd, const P: usize, const NV: usize>(
+        &self,
+        block: &Block,
+        x: usize,
+        y: usize,
+        to: *mut f32,
+    ) {
         let Conv { channels_in, kernel, stride, weights, bias, .. } = self.conv;
         let source = &self.source;
         let patch = source.start + (self.top + y) * stride * source.row + x * stride * source.pixel;
-        // SAFETY: `check` has made sure that every patch of the place lies within the source, every pixel within the
-        // output and the base; the weights hold kernel^2 * channels_in * NV vectors per block and the bias NV.
+        // SAFETY: `check` has made sure that every patch of the place lies within the source; the weights hold
+        // kernel^2 * channels_in * NV vectors per block and the bias NV.
         unsafe {
             let bias = bias.as_ptr().add(block.bias);
             let mut sums = [[V::splat(0.0); NV]; P];
@@ -336,70 +359,93 @@ impl Job<'_> {
                 let mut from = source.data.as_ptr().add(patch + ky * source.row);
                 for _ in 0..kernel * channels_in {
                     let mut factors = [V::splat(0.0); NV];
-                    for (v, factor) in factors.iter_mut().enumerate() {
-                        *factor = V::load(w.add(v * V::LANES));
+                    for v in 0..NV {
+                        factors[v] = V::load(w.add(v * V::LANES));
                     }
-                    for (p, sum) in sums.iter_mut().enumerate() {
+                    for p in 0..P {
                         let value = V::splat(*from.add(p * step));
                         for v in 0..NV {
-                            sum[v] = value.fma(factors[v], sum[v]);
+                            sums[p][v] = value.fma(factors[v], sums[p][v]);
                         }
                     }
                     from = from.add(1);
                     w = w.add(NV * V::LANES);
                 }
             }
-            self.finish::<V, P, NV>(block, &mut sums, x, y);
-            let at = y * self.place.row + x * self.place.pixel + block.first;
-            for (p, sum) in sums.iter().enumerate() {
-                store(sum, block.channels, out.as_mut_ptr().add(at + p * self.place.pixel));
+            for p in 0..P {
+                for v in 0..NV {
+                    sums[p][v].store(to.add((p * NV + v) * V::LANES));
+                }
             }
         }
     }
 
-    /// Applies `after` to the sums.
+    /// Applies `after` to the sums of some pixels and stores them.
     ///
     /// # Safety
-    /// As `tile`.
+    /// As `tile`; `sums` must hold NV vectors per pixel.
     #[inline(always)]
-    unsafe fn finish<V: Simd, const P: usize, const NV: usize>(
+    unsafe fn finish<V: Simd, const NV: usize>(
         &self,
         block: &Block,
-        sums: &mut [[V; NV]; P],
+        sums: *mut f32,
+        pixels: usize,
         x: usize,
         y: usize,
+        out: &mut [f32],
     ) {
-        // SAFETY: `check` has made sure that scale, shift and base are long enough for the block's channels.
+        let block_len = NV * V::LANES;
+        // SAFETY: `check` has made sure that scale, shift, base and output are long enough for the block's channels of
+        // every pixel.
         unsafe {
             match self.after {
                 After::Nothing => {}
                 After::Silu => {
-                    for sum in sums.iter_mut().flatten() {
-                        *sum = simd::silu(*sum);
+                    for at in (0..pixels * block_len).step_by(V::LANES) {
+                        simd::silu(V::load(sums.add(at))).store(sums.add(at));
                     }
                 }
                 After::FilmSilu { scale, shift } => {
                     let scale: [V; NV] = fetch(scale.as_ptr().add(block.first), block.channels);
                     let shift: [V; NV] = fetch(shift.as_ptr().add(block.first), block.channels);
-                    for sum in sums.iter_mut() {
+                    for p in 0..pixels {
                         for v in 0..NV {
-                            sum[v] = simd::silu(sum[v].fma(scale[v], shift[v]));
+                            let sum = sums.add(p * block_len + v * V::LANES);
+                            simd::silu(V::load(sum).fma(scale[v], shift[v])).store(sum);
                         }
                     }
                 }
                 After::Residual { base, place, gain } => {
                     let at = place.start + (self.top + y) * place.row + x * place.pixel + block.first;
                     let gain = V::splat(gain);
-                    for (p, sum) in sums.iter_mut().enumerate() {
+                    for p in 0..pixels {
                         let base: [V; NV] = fetch(base.as_ptr().add(at + p * place.pixel), block.channels);
                         for v in 0..NV {
-                            sum[v] = sum[v].fma(gain, base[v]);
+                            let sum = sums.add(p * block_len + v * V::LANES);
+                            V::load(sum).fma(gain, base[v]).store(sum);
                         }
                     }
                 }
             }
+            let to = out.as_mut_ptr().add(y * self.place.row + x * self.place.pixel + block.first);
+            for p in 0..pixels {
+                let (from, to) = (sums.add(p * block_len), to.add(p * self.place.pixel));
+                if block.channels == block_len {
+                    for v in 0..NV {
+                        V::load(from.add(v * V::LANES)).store(to.add(v * V::LANES));
+                    }
+                } else {
+                    std::ptr::copy_nonoverlapping(from, to, block.channels);
+                }
+            }
         }
     }
+}
+
+/// Room for the sums of the largest tile of any set: 12 pixels of two vectors of 16.
+#[repr(align(64))]
+struct Sums {
+    _values: [f32; 12 * 32],
 }
 
 /// Reads `channels` values into vectors, zeros behind them.
@@ -421,28 +467,6 @@ unsafe fn fetch<V: Simd, const NV: usize>(from: *const f32, channels: usize) -> 
             *vector = V::load(from.add(v * V::LANES));
         }
         vectors
-    }
-}
-
-/// Writes the first `channels` values of the vectors.
-///
-/// # Safety
-/// `to` must be writable for `channels` values, `channels <= NV * LANES`, and the processor must have the set of `V`.
-#[inline(always)]
-unsafe fn store<V: Simd, const NV: usize>(vectors: &[V; NV], channels: usize, to: *mut f32) {
-    // SAFETY: whole vectors are only written when all their values belong to the pixel.
-    unsafe {
-        if channels == NV * V::LANES {
-            for (v, vector) in vectors.iter().enumerate() {
-                vector.store(to.add(v * V::LANES));
-            }
-        } else {
-            let mut spare = [0.0f32; 32];
-            for (v, vector) in vectors.iter().enumerate() {
-                vector.store(spare.as_mut_ptr().add(v * V::LANES));
-            }
-            std::ptr::copy_nonoverlapping(spare.as_ptr(), to, channels);
-        }
     }
 }
 

@@ -8,11 +8,13 @@
 
 mod conv;
 mod norm;
+mod peak;
 mod silu;
 mod simd;
 
 pub use conv::{After, Conv, Place, Source};
 pub use norm::rms_norm;
+pub use peak::peak;
 pub use silu::silu;
 
 /// The instruction sets that the kernels know.

@@ -1,0 +1,101 @@
+//! Prints how fast the kernels and the embedded networks are: `cargo run --release -p upweave-models --example speed`.
+//! With paths of a faithful and a detail file as arguments, those are measured instead of the embedded ones.
+
+use std::time::Instant;
+
+use models::kernels::{After, Conv, Isa, Place, Source, peak};
+use models::{DamageCondition, Detail, Factor, Faithful, Picture, Sampling, Unwatched};
+
+/// Best seconds of `times` runs.
+fn best(times: usize, mut run: impl FnMut()) -> f64 {
+    let once = |_| {
+        let start = Instant::now();
+        run();
+        start.elapsed().as_secs_f64()
+    };
+    (0..times).map(once).fold(f64::INFINITY, f64::min)
+}
+
+/// Seconds that all threads of this process have spent on processors, where Linux tells: on a machine that is busy with
+/// other things, the clock on the wall says little.
+fn processor_seconds() -> Option<f64> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    let nanoseconds = |task: std::fs::DirEntry| -> Option<f64> {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    Some(tasks.flatten().filter_map(nanoseconds).sum::<f64>() / 1e9)
+}
+
+/// Runs once and prints the speed, given the megapixels and the GFLOP of one run.
+fn whole(name: &str, pixels: f64, work: f64, run: impl FnOnce() -> models::Result<Vec<f32>>) -> models::Result<()> {
+    let (start, before) = (Instant::now(), processor_seconds());
+    run()?;
+    let (wall, after) = (start.elapsed().as_secs_f64(), processor_seconds());
+    print!("{name}: {:.3} MP/s, {:.1} GFLOP/s", pixels / wall, work / wall);
+    if let (Some(before), Some(after)) = (before, after) {
+        let busy = after - before;
+        print!("; per processor second {:.3} MP, {:.1} GFLOP", pixels / busy, work / busy);
+    }
+    println!();
+    Ok(())
+}
+
+fn convolution(channels: usize, edge: usize, kernel: usize, stride: usize, peak: f64) {
+    let weights = vec![0.01; channels * channels * kernel * kernel];
+    let conv = Conv::new(Isa::detect(), &weights, &vec![0.1; channels], channels, kernel, stride);
+    let row = (edge * stride + 2) * channels;
+    let input = vec![0.5; row * (edge * stride + 2)];
+    let mut out = vec![0.0; edge * edge * channels];
+    let source = Source { data: &input, start: 0, row, pixel: channels };
+    let place = Place { start: 0, row: edge * channels, pixel: channels, width: edge, height: edge };
+    let seconds = |after: After<'_>, out: &mut [f32]| best(60, || conv.run(source, out, place, after));
+    let flops = conv.flops() as f64 * (edge * edge) as f64 / 1e9;
+    let (bare, silu) = (seconds(After::Nothing, &mut out), seconds(After::Silu, &mut out));
+    println!(
+        "{kernel}x{kernel} stride {stride}, {channels:3} -> {channels:3} at {edge}x{edge}: {:6.1} GFLOP/s ({:.0} %), with SiLU {:6.1}",
+        flops / bare,
+        flops / bare / peak * 100.0,
+        flops / silu
+    );
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let threads = rayon::current_num_threads();
+    let peak = peak() * threads as f64 / 1e9;
+    println!("{:?}, {threads} threads, peak {peak:.1} GFLOP/s", Isa::detect());
+    for channels in [32, 48, 64, 128] {
+        convolution(channels, 2048 / channels, 3, 1, peak);
+    }
+    convolution(64, 64, 1, 1, peak);
+    convolution(64, 32, 2, 2, peak);
+
+    let files: Vec<Vec<u8>> = std::env::args().skip(1).map(std::fs::read).collect::<Result<_, _>>()?;
+    let (own_faithful, own_detail);
+    let (faithful, detail) = if let [faithful, detail] = &files[..] {
+        (own_faithful, own_detail) = (Faithful::from_safetensors(faithful)?, Detail::from_safetensors(detail)?);
+        (&own_faithful, &own_detail)
+    } else {
+        (Faithful::embedded()?, Detail::embedded()?)
+    };
+
+    let (width, height) = (512, 384);
+    let rgb: Vec<f32> = (0..3 * width * height).map(|i| (i % 251) as f32 / 251.0).collect();
+    let picture = Picture::new(width, height, &rgb)?;
+    let pixels = f64::from(width * height) / 1e6;
+    for factor in [Factor::X2, Factor::X4] {
+        for tile in [64, 128, Faithful::TILE, 512] {
+            let (name, area) = (format!("enlarge x{}, tiles of {tile}", factor.get()), f64::from(factor.get().pow(2)));
+            let work = faithful.flops_per_pixel(factor) * pixels / 1e3;
+            let damage = DamageCondition::default();
+            whole(&name, pixels * area, work, || faithful.enlarge(picture, damage, factor, tile, &mut Unwatched))?;
+        }
+    }
+    for tile in [128, 256, Detail::TILE] {
+        let sampling = Sampling { tile, ..Sampling::default() };
+        let work = detail.flops_per_pixel() * f64::from(sampling.steps) * pixels / 1e3;
+        let name = format!("sample, {} steps, tiles of {tile}", sampling.steps);
+        whole(&name, pixels, work, || detail.sample(picture, &sampling, &mut Unwatched))?;
+    }
+    Ok(())
+}
