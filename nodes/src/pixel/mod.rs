@@ -1,6 +1,7 @@
 //! Algorithms on planes of samples that several nodes share: plain functions, no wires, no parameters of nodes.
 
 pub(crate) mod feather;
+pub(crate) mod gaussian;
 pub(crate) mod resample;
 
 use engine::{Blame, Failure, NodeResult};

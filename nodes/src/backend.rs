@@ -1,0 +1,111 @@
+//! Between the nodes and the `models` crate: failures, progress and the measured damage in the networks' terms.
+
+use engine::{
+    Blame, Cx, Failure, NodeResult,
+    digest::Digest,
+    value::{Damage, Image},
+};
+use models::{DamageCondition, Picture, Watch};
+use std::borrow::Cow;
+
+/// Whose fault a failure of a model is.
+pub(crate) fn failure(error: models::Error) -> Failure {
+    let blame = match &error {
+        models::Error::PictureSize { .. } => Blame::Input,
+        models::Error::Setting { .. } => Blame::Graph,
+        models::Error::TooLarge { .. } => Blame::Resource,
+        models::Error::Cancelled => return Failure::cancelled(),
+        _ => Blame::Model,
+    };
+    let hint = match &error {
+        models::Error::TooLarge { .. } => Some("make a smaller picture, or close other programs".to_owned()),
+        models::Error::ModelMissing { model, .. } => Some(format!("run `upweave models pull {model}`")),
+        _ => None,
+    };
+    let message = match &error {
+        // The hint says how to get it.
+        models::Error::ModelMissing { purpose, .. } => format!("the model that {purpose} is not installed"),
+        other => other.to_string(),
+    };
+    Failure { hint, ..Failure::new(blame, message) }
+}
+
+/// The digest of a model file, as the engine counts it.
+pub(crate) fn digest(digest: [u8; 32]) -> Digest {
+    Digest(digest)
+}
+
+/// Tells the progress of a model run as that of the node, as part `part` of `parts` equal ones.
+pub(crate) struct Watched<'a, 'b> {
+    /// The node's context.
+    pub(crate) cx: &'a Cx<'b>,
+    /// Parts that are done already.
+    pub(crate) part: u64,
+    /// All parts.
+    pub(crate) parts: u64,
+}
+
+impl Watch for Watched<'_, '_> {
+    fn step(&mut self, done: u64, total: u64) -> models::Result<()> {
+        self.cx.checkpoint().map_err(|_| models::Error::Cancelled)?;
+        self.cx.progress(self.part * total + done, self.parts * total);
+        Ok(())
+    }
+}
+
+/// The colours of a picture for a network. Samples that are not finite count as black, as a network would carry them
+/// into all their surroundings.
+pub(crate) fn colours(image: &Image) -> Cow<'_, [f32]> {
+    let rgb = image.rgb();
+    if rgb.iter().all(|v| v.is_finite()) {
+        Cow::Borrowed(rgb)
+    } else {
+        Cow::Owned(rgb.iter().map(|&v| if v.is_finite() { v } else { 0.0 }).collect())
+    }
+}
+
+/// A picture for a network.
+pub(crate) fn picture(rgb: &[f32], size: engine::value::Size) -> NodeResult<Picture<'_>> {
+    Picture::new(size.width, size.height, rgb).map_err(failure)
+}
+
+/// What the networks are told of the damage: nothing, unless the picture is to be restored. Measures in the range of
+/// clean pictures count as none, since the networks learned to keep those as they are.
+pub(crate) fn condition(damage: Option<&Damage>) -> DamageCondition {
+    let Some(damage) = damage.filter(|damage| damage.restore) else {
+        return DamageCondition::default();
+    };
+    DamageCondition {
+        noise_sigma: if damage.noise.value >= 2.0 { damage.noise.value.min(50.0) } else { 0.0 },
+        jpeg_quality: (damage.jpeg_quality.value < 95.0).then(|| damage.jpeg_quality.value.clamp(1.0, 100.0)),
+        blur_sigma: if damage.blur.value >= 1.0 { damage.blur.value.min(3.0) } else { 0.0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::value::{Measure, Size};
+
+    #[test]
+    fn damage_counts_only_when_it_is_to_be_restored() {
+        let noise = Measure { value: 15.0, confidence: 1.0 };
+        let told = |restore| condition(Some(&Damage { noise, restore, ..Damage::NONE }));
+        assert_eq!(told(false).noise_sigma, 0.0);
+        assert_eq!(told(true).noise_sigma, 15.0);
+        assert_eq!(told(true).jpeg_quality, None);
+    }
+
+    #[test]
+    fn what_is_no_number_becomes_black() {
+        let image = Image::filled(Size::new(2, 1), &[f32::NAN, 0.5, f32::INFINITY]);
+        assert_eq!(colours(&image).as_ref(), [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_missing_model_names_the_command() {
+        let failure = failure(models::Error::ModelMissing { model: "hands", purpose: "finds hands" });
+        assert_eq!(failure.blame, Blame::Model);
+        assert_eq!(failure.hint.as_deref(), Some("run `upweave models pull hands`"));
+    }
+}

@@ -1,0 +1,68 @@
+use crate::{
+    backend,
+    face_detect::{check_confidence, find},
+};
+use engine::{
+    Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes,
+    digest::Digest,
+    value::{Image, RegionKind, Regions, Type},
+};
+
+engine::node! {
+    /// Finds hands.
+    ///
+    /// The model does not ship with the program; without it the run ends with the command that gets it.
+    pub struct HandDetect, version 1 {
+        /// Picture to search.
+        image: In<Image>,
+        /// Least confidence of a hand, 0 to 1. Lower finds more hands, and more that are none.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        confidence: f64 = 0.5,
+        /// Whether to search at all; when not, nothing is found and no model is needed.
+        enabled: bool = true,
+    }
+}
+
+impl Node for HandDetect {
+    type Out = Regions;
+    const HEAVY: bool = true;
+
+    fn check(&self) -> Vec<Failure> {
+        check_confidence(self.confidence).err().into_iter().collect()
+    }
+
+    fn outside(&self) -> NodeResult<Vec<Digest>> {
+        if !self.enabled {
+            return Ok(Vec::new());
+        }
+        Ok(vec![backend::digest(models::hands().map_err(backend::failure)?.digest())])
+    }
+
+    fn forecast(&self, _: &Shapes) -> Forecast {
+        Forecast::of(Shape::Small(Type::Regions))
+    }
+
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Regions> {
+        let image = cx.get(&self.image)?;
+        cx.checkpoint()?;
+        if !self.enabled {
+            return Ok(Regions { frame: image.size(), items: Vec::new() });
+        }
+        let detector = models::hands().map_err(backend::failure)?;
+        find(&*detector, &image, RegionKind::Hand, self.confidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::Blame;
+
+    #[test]
+    fn names_the_command_that_gets_the_model() {
+        let failure = HandDetect::default().outside().expect_err("no model ships");
+        assert!(HandDetect { enabled: false, ..HandDetect::default() }.outside().is_ok());
+        assert_eq!(failure.blame, Blame::Model);
+        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("upweave models pull hands")));
+    }
+}

@@ -1,0 +1,85 @@
+use crate::{backend, upscale};
+use engine::{
+    Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes, bail,
+    digest::Digest,
+    value::{Damage, Image, Type},
+};
+use models::{Factor, Faithful};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+engine::node! {
+    /// Removes measured noise, JPEG blocks and blur, at the picture's own size.
+    ///
+    /// Runs the embedded faithful network without enlargement. A picture that `damage` does not want restored is handed on
+    /// as it is, bit by bit. Alpha is not touched. `Upscale` restores on its own when it is given the damage; this node
+    /// is for what comes before other nodes, or for restoring alone.
+    pub struct Restore, version 1 {
+        /// Picture to restore.
+        image: In<Image>,
+        /// What was measured of its damage.
+        damage: In<Damage>,
+        /// Share of the restored picture in the result, 0 to 1.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        strength: Scalar = Scalar::Given(1.0),
+        /// Edge of the tiles that the network works on, in pixels. Changes time and memory, never a pixel.
+        #[schemars(range(min = 16, max = 4096))]
+        tile: u32 = Faithful::TILE,
+    }
+}
+
+impl Node for Restore {
+    type Out = Image;
+    const HEAVY: bool = true;
+
+    fn outside(&self) -> NodeResult<Vec<Digest>> {
+        Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])
+    }
+
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        match seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels()))) {
+            Some((size, channels)) => {
+                let mut forecast = upscale::cost(size, Factor::X1, self.tile);
+                forecast.outputs = vec![Shape::Image(size, channels)];
+                forecast
+            }
+            None => Forecast::of(Shape::Unknown(Type::Image)),
+        }
+    }
+
+    fn check(&self) -> Vec<Failure> {
+        match self.strength {
+            Scalar::Given(strength) => check_strength(strength).err().into_iter().collect(),
+            Scalar::Wire(_) => Vec::new(),
+        }
+    }
+
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
+        let image = cx.get(&self.image)?;
+        let damage = cx.get(&self.damage)?;
+        let strength = cx.number(&self.strength)?;
+        check_strength(strength)?;
+        if !damage.restore || strength == 0.0 {
+            return Ok((*image).clone());
+        }
+        let mut rgb = upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile)?;
+        if strength < 1.0 {
+            let share = strength as f32;
+            rgb.par_iter_mut().zip(backend::colours(&image).par_iter()).for_each(|(new, old)| {
+                *new = old + share * (*new - old);
+            });
+        }
+        let mut restored = image.with_rgb(rgb);
+        if restored.metadata.jpeg_quality.is_some() {
+            Arc::make_mut(&mut restored.metadata).jpeg_quality = None;
+        }
+        Ok(restored)
+    }
+}
+
+fn check_strength(strength: f64) -> NodeResult<()> {
+    if !(0.0..=1.0).contains(&strength) {
+        bail!(strength, "`strength` cannot be {}", strength; hint: "use 0 (keep the picture) to 1 (restore it fully)");
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+use crate::{
+    backend::{self, Watched},
+    pixel::resample::{self, Filter},
+};
+use engine::{
+    Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes, bail,
+    digest::Digest,
+    value::{Damage, Image, Size, Type},
+};
+use models::{Factor, Faithful};
+use std::sync::Arc;
+
+/// Greatest factor of one pass.
+const MOST: f64 = 4.0;
+
+engine::node! {
+    /// Enlarges a picture with the embedded faithful network: the answer with the least error, with nothing invented.
+    ///
+    /// The network enlarges by 2 or 4 and works at the size of the picture that comes in. Other factors take the next
+    /// larger one and reduce its result (Lanczos). When `damage` says that the picture is to be restored, the network is
+    /// told how strong noise, JPEG compression and blur are and removes them on the way; at `scale: 1` that is all it does.
+    /// Alpha is enlarged on its own (bicubic); colour profile, EXIF and resolution are carried along. Works in tiles,
+    /// whose size changes time and memory, never a pixel.
+    pub struct Upscale, version 1 {
+        /// Picture to enlarge.
+        image: In<Image>,
+        /// What was measured of its damage; without it the picture is taken for clean.
+        damage: Option<In<Damage>>,
+        /// Enlargement factor of both edges, 1 to 4; fractions are allowed. `Repeat` goes further, pass by pass.
+        #[schemars(range(min = 1.0, max = 16.0))]
+        scale: Scalar = Scalar::Given(2.0),
+        /// Edge of the tiles that the network works on, in pixels of the picture that comes in.
+        #[schemars(range(min = 16, max = 4096))]
+        tile: u32 = Faithful::TILE,
+    }
+}
+
+impl Upscale {
+    fn factor(&self, scale: f64) -> NodeResult<Factor> {
+        if !(1.0..=MOST).contains(&scale) {
+            bail!(scale, "one pass cannot enlarge by {}", scale;
+                hint: "use 1 to {}; `Repeat(file: \"parts/pass.ron\", scale: {})` does more in passes", MOST, scale);
+        }
+        Ok(if scale <= 1.0 {
+            Factor::X1
+        } else if scale <= 2.0 {
+            Factor::X2
+        } else {
+            Factor::X4
+        })
+    }
+}
+
+impl Node for Upscale {
+    type Out = Image;
+    const HEAVY: bool = true;
+
+    fn check(&self) -> Vec<Failure> {
+        match self.scale {
+            Scalar::Given(scale) => self.factor(scale).err().into_iter().collect(),
+            Scalar::Wire(_) => Vec::new(),
+        }
+    }
+
+    fn outside(&self) -> NodeResult<Vec<Digest>> {
+        Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])
+    }
+
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        let picture = seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels())));
+        let (Some((size, channels)), Scalar::Given(scale)) = (picture, &self.scale) else {
+            return Forecast::of(Shape::Unknown(Type::Image));
+        };
+        let Ok(factor) = self.factor(*scale) else {
+            return Forecast::of(Shape::Unknown(Type::Image));
+        };
+        let mut forecast = cost(size, factor, self.tile);
+        let target = size.scaled(*scale);
+        if target != enlarged(size, factor) {
+            forecast.working_bytes += enlarged(size, factor).area() * 12;
+        }
+        forecast.outputs = vec![Shape::Image(target, channels)];
+        forecast
+    }
+
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
+        let image = cx.get(&self.image)?;
+        let damage = cx.optional(&self.damage)?;
+        let scale = cx.number(&self.scale)?;
+        let factor = self.factor(scale)?;
+        let condition = backend::condition(damage.as_deref());
+        if factor == Factor::X1 && condition == Default::default() {
+            return Ok((*image).clone());
+        }
+        let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile)?;
+        let (from, between) = (image.size(), enlarged(image.size(), factor));
+        let to = from.scaled(scale);
+        let mut samples = if between == to {
+            rgb
+        } else {
+            let mut samples = crate::pixel::room(to.pixels() * image.channels())?;
+            for plane in rgb.chunks_exact(between.pixels()) {
+                samples.extend(resample::plane(plane, between, to, Filter::Lanczos3)?);
+            }
+            samples
+        };
+        if let Some(alpha) = image.alpha() {
+            let scaled = resample::plane(alpha, from, to, Filter::Bicubic)?;
+            samples.extend(scaled.into_iter().map(|v| v.clamp(0.0, 1.0)));
+        }
+        let mut metadata = image.metadata.clone();
+        if metadata.jpeg_quality.is_some() {
+            // The steps of the file no longer lie on these pixels.
+            Arc::make_mut(&mut metadata).jpeg_quality = None;
+        }
+        Ok(Image::new(to, image.channels(), samples, metadata))
+    }
+}
+
+/// Size after a whole factor.
+fn enlarged(size: Size, factor: Factor) -> Size {
+    Size::new(size.width.saturating_mul(factor.get()), size.height.saturating_mul(factor.get()))
+}
+
+/// What a run of the faithful network costs; without outputs.
+pub(crate) fn cost(size: Size, factor: Factor, tile: u32) -> Forecast {
+    let net = Faithful::embedded();
+    let flops = net.as_ref().map_or(0.0, |net| net.flops_per_pixel(factor));
+    let radius = net.as_ref().map_or(0, |net| u64::from(net.radius()));
+    let edge = u64::from(tile.max(1));
+    let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
+    let seen = (edge.min(u64::from(size.width)) + 2 * radius) * (edge.min(u64::from(size.height)) + 2 * radius);
+    // Each tile is computed with its margin; three maps of about 64 planes live at once.
+    let waste = seen as f64 / (edge.min(u64::from(size.width)) * edge.min(u64::from(size.height))).max(1) as f64;
+    Forecast { outputs: Vec::new(), flops: flops * size.area() as f64 * waste, working_bytes: seen * 64 * 4 * 3, tiles }
+}
+
+/// The colours of a picture, enlarged by the faithful network.
+pub(crate) fn enlarge(
+    cx: &Cx<'_>,
+    image: &Image,
+    damage: Option<&Damage>,
+    factor: Factor,
+    tile: u32,
+) -> NodeResult<Vec<f32>> {
+    let net = Faithful::embedded().map_err(backend::failure)?;
+    let rgb = backend::colours(image);
+    let picture = backend::picture(&rgb, image.size())?;
+    let mut watch = Watched { cx, part: 0, parts: 1 };
+    net.enlarge(picture, backend::condition(damage), factor, tile.max(1), &mut watch).map_err(backend::failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_ends_at_four() {
+        let at = |scale: f64| Upscale { scale: scale.into(), ..Upscale::default() };
+        for good in [1.0, 1.5, 2.0, 3.3, 4.0] {
+            assert!(at(good).check().is_empty(), "{good}");
+        }
+        for bad in [0.5, 4.01, 16.0, f64::NAN, f64::INFINITY] {
+            let failures = at(bad).check();
+            assert_eq!(failures.len(), 1, "{bad}");
+            assert_eq!(failures[0].field.as_deref(), Some("scale"));
+            assert!(failures[0].hint.as_deref().is_some_and(|hint| hint.contains("Repeat")));
+        }
+    }
+}
