@@ -177,7 +177,10 @@ fn format(path: &str, bytes: &[u8]) -> NodeResult<ImageFormat> {
 }
 
 fn broken(path: &str, error: &ImageError) -> Failure {
+    // What decoders say is of many styles: one line of it, without a full stop.
     let said = error.to_string();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = said.strip_prefix("Format error decoding ").unwrap_or(&said).trim_end_matches('.');
     let failure = match error {
         ImageError::IoError(e) if e.kind() == io::ErrorKind::TimedOut => {
             Failure::new(Blame::Limit, format!("`{path}` takes longer to decode than the limit allows"))
@@ -191,7 +194,11 @@ fn broken(path: &str, error: &ImageError) -> Failure {
         .hint("it is likely made to do harm; save it again with another program if it is yours"),
         ImageError::Unsupported(_) => Failure::input(format!("`{path}` is of a kind that is not read: {said}"))
             .hint(format!("convert it; {KNOWN}")),
-        _ if said.contains("end of file") || said.contains("end of stream") || said.contains("UnexpectedEof") => {
+        _ if said.contains("end of file")
+            || said.contains("Not enough bytes")
+            || said.contains("end of stream")
+            || said.contains("UnexpectedEof") =>
+        {
             return cut_off(path);
         }
         _ => Failure::input(format!("`{path}` is broken: {said}")).hint("open it in another program and save it again"),

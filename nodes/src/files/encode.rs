@@ -2,7 +2,7 @@
 
 use super::{decode::to_linear, jpeg, png as chunks};
 use engine::{
-    Blame, Failure, NodeResult, schemars,
+    Blame, Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, SampleDepth},

@@ -2,7 +2,7 @@
 
 use super::encode::full;
 use engine::{
-    Blame, Failure, NodeResult, schemars,
+    Blame, Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
 };

@@ -2,7 +2,7 @@
 
 use super::zeros;
 use engine::{
-    Failure, NodeResult, schemars,
+    Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, Mask, Size},
