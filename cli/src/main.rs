@@ -1,2 +1,49 @@
-//! x
-fn main() {}
+//! The `upweave` command: arguments, progress and exit codes around the engine.
+
+mod args;
+mod batch;
+mod commands;
+mod job;
+mod library;
+mod naming;
+mod pictures;
+mod report;
+mod speed;
+mod stop;
+mod terminal;
+
+use args::{Cli, Verb};
+use clap::Parser;
+use std::{process::ExitCode, thread};
+
+fn main() -> ExitCode {
+    // clap itself ends the program with 2 for wrong usage, and with 0 for help.
+    let cli = Cli::parse();
+    let threads = match &cli.verb {
+        Verb::Upscale(args) => args.machine.threads,
+        Verb::Run(args) => args.machine.threads,
+        _ => None,
+    };
+    limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
+    let terminal = terminal::Terminal::new(cli.talk);
+    ExitCode::from(match cli.verb {
+        Verb::Upscale(args) => commands::upscale::run(&terminal, &stop::Stop::listen(), &args),
+        Verb::Run(args) => commands::run::run(&terminal, &stop::Stop::listen(), &args),
+        Verb::Graph(verb) => commands::graph::run(&terminal, &verb),
+        Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
+        Verb::Limits => commands::limits::run(),
+        Verb::Doctor => commands::doctor::run(&terminal),
+        Verb::Completions { shell } => commands::manual::completions(shell),
+        Verb::Man { folder } => commands::manual::man(&terminal, folder.as_deref()),
+    })
+}
+
+/// rayon and candle read how many threads to start from the environment, and would else count the cores of the machine
+/// even where this process may use only some of them.
+#[expect(unsafe_code, reason = "setting the environment is unsafe because other threads may read it")]
+fn limit_threads(threads: usize) {
+    for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+        // SAFETY: called first thing in `main`, when no other thread has been started yet.
+        unsafe { std::env::set_var(name, threads.to_string()) };
+    }
+}

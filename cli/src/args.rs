@@ -1,0 +1,423 @@
+//! What was typed. What it means is for [`job`](crate::job) to say.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+  upweave upscale photo.jpg                          photo.x2.png beside it
+  upweave upscale photo.jpg -s 4 -o big.png          four times as large
+  upweave upscale old.jpg --quality low              clean noise and JPEG first
+  upweave upscale art.png --type anime --creativity 0.5 --mask brush.png
+  upweave upscale -r scans/ -o large/                a folder, mirrored
+  upweave run my.ron photo=photo.jpg -o out.png      a graph of your own";
+
+const TEMPLATE: &str = "{about}\n\nExamples:\n{before-help}\n{usage-heading} {usage}\n\n{all-args}{after-help}\n";
+
+/// Enlarges a picture and weaves new detail into it
+#[derive(Parser, Debug)]
+#[command(name = "upweave", version, help_template = TEMPLATE, before_help = EXAMPLES, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 internal error, 2 wrong usage or graph, 3 an input failed, 4 refused by a\n\
+    limit, 5 model missing or damaged, 6 out of disk or memory, 130 and 143 stopped by a signal.\n\
+    `upweave VERB --help` tells more about a verb.")]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub talk: Talk,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How much is said, and how.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Talk {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: which node took how long
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// One JSON event per line on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    #[arg(help = "Colours: auto, always or never; NO_COLOR is respected")]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Enlarge pictures
+    Upscale(Box<Upscale>),
+    /// Run a graph
+    Run(Box<Run>),
+    /// Check, show and start graph files
+    #[command(subcommand)]
+    Graph(GraphVerb),
+    /// List the kinds of nodes, or show the page of one
+    Nodes {
+        /// The kind to show
+        name: Option<String>,
+    },
+    /// Print the table of limits
+    Limits,
+    /// Look whether everything works on this machine
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all verbs into a folder
+    Man {
+        /// Folder to write one page per verb into
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Upscale {
+    /// Pictures; `-` is stdin
+    #[arg(value_name = "PICTURE", value_hint = ValueHint::FilePath)]
+    pub pictures: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub controls: Controls,
+
+    /// Another graph: a shipped one by name, or a file
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Graph", default_value = "dynamic-upscale")]
+    pub graph: String,
+    #[command(flatten)]
+    pub change: Change,
+
+    #[command(flatten)]
+    pub files: Files,
+    /// Take every picture in the folders given, and mirror them
+    #[arg(short, long, help_heading = "Files")]
+    pub recursive: bool,
+    /// The same as PICTURE; a folder stands for the pictures in it
+    #[arg(short, long = "input", value_name = "PICTURE|FOLDER", help_heading = "Files")]
+    pub input: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Model: one of the types, or a shipped graph
+    #[arg(short = 'n', long = "model-name", value_name = "NAME", help_heading = "Machine", allow_hyphen_values = true)]
+    pub name: Option<String>,
+    /// Device: only `auto` and `-1`, which both mean the CPU
+    #[arg(short, long = "gpu", value_name = "ID", help_heading = "Machine", allow_hyphen_values = true)]
+    pub gpu: Option<String>,
+    /// Folder of model files: not offered, says so
+    #[arg(short = 'm', long = "model-folder", value_name = "FOLDER", hide = true)]
+    pub model_folder: Option<PathBuf>,
+}
+
+/// The controls. Those that a graph has are the names that it exposes.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Controls")]
+pub(crate) struct Controls {
+    /// What the picture is [default: universal]
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "preset")]
+    pub style: Option<Style>,
+    /// low restores first (noise, JPEG, blur), high does not, auto measures [default: auto]
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Option<Quality>,
+    /// Enlargement, 1 to 16, fractions allowed [default: 2]
+    #[arg(short, long, value_name = "N", value_parser = within::<1, 16>, allow_negative_numbers = true)]
+    pub scale: Option<f64>,
+    /// How much may be reinvented, 0 to 1; 0 is the faithful answer alone
+    #[arg(long, value_name = "N", value_parser = within::<0, 1>, allow_negative_numbers = true)]
+    pub creativity: Option<f64>,
+    /// Grey picture that scales creativity: white all of it, black none
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub mask: Option<PathBuf>,
+    /// How strictly the structure is kept, 0 to 1
+    #[arg(long, value_name = "N", value_parser = within::<0, 1>, allow_negative_numbers = true)]
+    pub resemblance: Option<f64>,
+    /// Strength of new detail, 0 to 1; 0.5 is natural
+    #[arg(long, value_name = "N", value_parser = within::<0, 1>, allow_negative_numbers = true)]
+    pub detail: Option<f64>,
+    /// Leave faces as they are
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set)]
+    pub preserve_faces: Option<bool>,
+    /// Leave hands as they are
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set)]
+    pub preserve_hands: Option<bool>,
+    /// Same seed, same picture; `random` draws one and prints it [default: 0]
+    #[arg(long, value_name = "N|random", value_parser = seed)]
+    pub seed: Option<Seed>,
+    /// Steps in which detail is sampled, 1 to 64
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub steps: Option<u32>,
+    /// Edge of the tiles that the networks work in; changes memory and time, never the picture
+    #[arg(short, long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=8192))]
+    pub tile: Option<u32>,
+}
+
+/// Changes to a graph.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Graph")]
+pub(crate) struct Change {
+    /// A preset of the graph
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Set an exposed parameter, or any parameter as node.parameter; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+}
+
+/// Where results go.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct Files {
+    /// Picture to write, or folder, or template with {dir} {stem} {scale} {ext}; `-` is stdout
+    #[arg(short, long, value_name = "FILE|FOLDER", value_hint = ValueHint::AnyPath)]
+    pub output: Vec<String>,
+    /// File format: png, jpg, webp, tiff, ... [default: png, or by the name of the output]
+    #[arg(short, long, value_name = "EXT")]
+    pub format: Option<String>,
+    /// When the output is already there: rename (photo.x2-1.png), skip, overwrite or error
+    #[arg(long, value_name = "WHAT", default_value = "rename", hide_possible_values = true, hide_default_value = true)]
+    pub on_exists: OnExists,
+    /// Leave out EXIF, XMP, colour profile and resolution
+    #[arg(long)]
+    pub strip_metadata: bool,
+}
+
+/// What to do about an output that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnExists {
+    /// Write beside it, as photo.x2-1.png
+    Rename,
+    /// Leave it and do nothing
+    Skip,
+    /// Replace it
+    Overwrite,
+    /// Count it as a failure
+    Error,
+}
+
+/// How the machine is used.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct Machine {
+    /// Show what would be done, how large, how long; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Limits on what is read and made: local, server or unlimited
+    #[arg(long, value_name = "PROFILE", default_value = "local")]
+    pub limits: String,
+    /// Most pixels of an input picture
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_input_pixels: Option<u64>,
+    /// Most pixels of an output picture
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_output_pixels: Option<u64>,
+    /// Most bytes of an input file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_file_bytes: Option<u64>,
+    /// Threads; of LOAD:WORK:SAVE the middle counts [default: all cores]
+    #[arg(short = 'j', long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// A shipped graph by name, or a file
+    pub graph: String,
+    /// What feeds the inputs of the graph: photo=photo.jpg; a bare file feeds the first
+    #[arg(value_name = "INPUT=VALUE", value_hint = ValueHint::FilePath)]
+    pub inputs: Vec<String>,
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    pub files: Files,
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum GraphVerb {
+    /// Check graph files, and report every mistake at once
+    Check {
+        /// Shipped graphs by name, or files
+        #[arg(required = true, value_name = "NAME|FILE")]
+        graphs: Vec<String>,
+        /// A preset of the graph
+        #[arg(long, value_name = "NAME")]
+        preset: Option<String>,
+        /// Set a parameter first
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+        set: Vec<(String, String)>,
+    },
+    /// Show a graph: what it takes, gives and offers, and how its nodes are wired
+    Show {
+        /// A shipped graph by name, or a file
+        graph: String,
+        /// How
+        #[arg(short, long, default_value = "text")]
+        format: Picture,
+    },
+    /// Print a shipped graph to start from, or list them
+    New {
+        /// The graph to start from
+        #[arg(long, value_name = "NAME")]
+        from: Option<String>,
+        /// File to write; never overwrites
+        #[arg(short, long, value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// For reading
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown pages
+    Mermaid,
+    /// A picture
+    Svg,
+}
+
+/// What a picture is: one preset of the graph each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Style {
+    /// Anything
+    Universal,
+    /// Photographs
+    Realism,
+    /// Drawn with lines and flat colours
+    Anime,
+    /// Painted thickly
+    Impasto,
+    /// Painted thinly on paper
+    Watercolor,
+}
+
+impl Style {
+    /// The name of its preset.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Universal => "universal",
+            Self::Realism => "realism",
+            Self::Anime => "anime",
+            Self::Impasto => "impasto",
+            Self::Watercolor => "watercolor",
+        }
+    }
+}
+
+/// Whether damage is restored before detail is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Quality {
+    /// Measure the damage and decide
+    Auto,
+    /// Restore
+    Low,
+    /// Do not restore
+    High,
+}
+
+/// Where randomness starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seed {
+    Given(u32),
+    Random,
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+    if text == "random" {
+        return Ok(Seed::Random);
+    }
+    text.parse().map(Seed::Given).map_err(|_| format!("a seed is a whole number from 0 to {}, or `random`", u32::MAX))
+}
+
+/// A number from `LOW` to `HIGH`. NaN is not a number.
+fn within<const LOW: i32, const HIGH: i32>(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (f64::from(LOW)..=f64::from(HIGH)).contains(&number) => Ok(number),
+        _ => Err(format!("takes a number from {LOW} to {HIGH}")),
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write it as name=value, or node.parameter=value".to_owned()),
+    }
+}
+
+/// `N`, or `LOAD:WORK:SAVE` as realesrgan-ncnn has it.
+fn threads(text: &str) -> Result<usize, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let work = match parts[..] {
+        [one] => one,
+        [_, work, _] if parts.iter().all(|part| part.parse::<usize>().is_ok()) => work.split(',').next().unwrap_or(work),
+        _ => "",
+    };
+    match work.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("takes a number of threads from 1 to 1024, or LOAD:WORK:SAVE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_on_a_page() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 60, "{} lines", help.lines().count());
+        assert!(help.find("Examples:") < help.find("Usage:"));
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        for text in ["NaN", "inf", "-inf", "1.01", "-0.1", "x", ""] {
+            assert!(within::<0, 1>(text).is_err(), "{text}");
+        }
+        assert_eq!(within::<0, 1>("0.25"), Ok(0.25));
+    }
+
+    #[test]
+    fn threads_in_both_forms() {
+        assert_eq!(threads("2"), Ok(2));
+        assert_eq!(threads("1:4:2"), Ok(4));
+        for text in ["0", "1:2", "a", "1:x:2", ""] {
+            assert!(threads(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_of_realesrgan_ncnn_are_known() {
+        let typed = "upweave upscale -i a.jpg -o b.png -s 4 -t 0 -n anime -g -1 -j 1:2:2 -f png";
+        let cli = Cli::try_parse_from(typed.split(' ')).expect("all letters are known");
+        let Verb::Upscale(upscale) = cli.verb else { panic!("not upscale") };
+        assert_eq!((upscale.controls.scale, upscale.machine.threads), (Some(4.0), Some(2)));
+        assert_eq!(upscale.gpu.as_deref(), Some("-1"));
+    }
+}

@@ -1,0 +1,9 @@
+//! The verbs, a file each. Every one of them gives the exit code.
+
+pub(crate) mod doctor;
+pub(crate) mod graph;
+pub(crate) mod limits;
+pub(crate) mod manual;
+pub(crate) mod nodes;
+pub(crate) mod run;
+pub(crate) mod upscale;

@@ -1,0 +1,175 @@
+//! `upweave upscale`: the main job.
+
+use crate::{
+    args::{Style, Upscale},
+    batch::{Batch, Output},
+    job::{self, Recipe, Saving},
+    library,
+    naming::Naming,
+    pictures::{self, Folders},
+    report,
+    stop::Stop,
+    terminal::Terminal,
+};
+use clap::ValueEnum;
+use engine::{Outline, value::Type};
+
+pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Upscale) -> u8 {
+    match prepared(terminal, args) {
+        Ok((batch, pictures)) => batch.run(terminal, stop, &pictures),
+        Err(refused) => refused.tell(terminal),
+    }
+}
+
+/// Why the arguments make no sense.
+pub(crate) enum Refused {
+    Usage(String, Option<String>),
+    Graph(engine::Diagnostics),
+}
+
+impl From<String> for Refused {
+    fn from(message: String) -> Self {
+        Self::Usage(message, None)
+    }
+}
+
+impl Refused {
+    pub(crate) fn hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage(message.into(), Some(hint.into()))
+    }
+
+    pub(crate) fn tell(self, terminal: &Terminal) -> u8 {
+        match self {
+            Self::Usage(message, hint) => terminal.error(&message, hint.as_deref()),
+            Self::Graph(found) => report::diagnostics(terminal, &found),
+        }
+        2
+    }
+}
+
+fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures::Picture>), Refused> {
+    let (graph, style) = graph_and_style(terminal, args)?;
+    refuse_devices(args)?;
+    let file = library::graph(&graph).map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
+    let outline = Outline::read(&file).map_err(Refused::Graph)?;
+
+    let input = outline.inputs.iter().find(|input| input.ty == Type::Image && !input.optional).ok_or_else(|| {
+        Refused::hint(format!("graph `{graph}` takes no picture"), "start it with `upweave run`")
+    })?;
+    let output = outline.outputs.first().ok_or_else(|| format!("graph `{graph}` gives nothing"))?;
+
+    let (mut settings, drawn) = job::control_settings(&args.controls);
+    settings.extend(job::ron_settings(&args.change.set));
+    let preset = match style {
+        Some(style) if outline.presets.iter().any(|preset| preset == style.name()) => Some(style.name().to_owned()),
+        Some(style) => {
+            return Err(Refused::hint(
+                format!("graph `{graph}` has no type `{}`", style.name()),
+                format!("its presets: {}", one_of(&outline.presets)),
+            ));
+        }
+        None => args.change.preset.clone(),
+    };
+    let recipe = Recipe { preset, settings, ..Recipe::new(file) };
+
+    let limits = job::limits(&args.machine)?;
+    let mut inputs = Vec::new();
+    if let Some(mask) = &args.controls.mask {
+        if !outline.inputs.iter().any(|input| input.name == "mask") {
+            return Err(Refused::hint(format!("graph `{graph}` takes no mask"), "leave out `--mask`, or take another graph"));
+        }
+        inputs.push(job::load_mask("mask", job::path_text(mask)?, &limits, "--mask"));
+    }
+
+    let deep = if args.recursive { Folders::Deep } else { Folders::No };
+    let flat = if args.recursive { Folders::Deep } else { Folders::Flat };
+    let mut found = pictures::collect(&args.pictures, deep)?;
+    found.extend(pictures::collect(&args.input, flat)?);
+    if found.is_empty() {
+        return Err(Refused::hint("no picture is named", "upweave upscale photo.jpg"));
+    }
+    if found.iter().filter(|picture| picture.is_stdin()).count() > 1 {
+        return Err("stdin can be read only once".to_owned().into());
+    }
+    let out = match &args.files.output[..] {
+        [] => None,
+        [one] => Some(one.as_str()),
+        _ => return Err("`-o` can be given only once".to_owned().into()),
+    };
+    let many = found.len() > 1 || args.recursive;
+    let naming = Naming::new(out, args.files.format.as_deref(), args.files.on_exists, many)?;
+    if out == Some("-") && terminal.json() {
+        return Err("`--json` and `-o -` both want stdout".to_owned().into());
+    }
+
+    if let Some(seed) = drawn {
+        terminal.note(&format!("seed {seed}"));
+    }
+    if let Some(style) = style.filter(|style| *style != Style::Universal) {
+        terminal.note(&format!(
+            "the embedded models have learnt no style of their own for `{0}` yet: \
+             the type `{0}` chooses other defaults for the controls, colours and sharpening",
+            style.name()
+        ));
+    }
+    let batch = Batch {
+        recipe,
+        inputs,
+        picture_input: Some(input.name.clone()),
+        outputs: vec![Output { name: output.clone(), naming }],
+        saving: Saving::new(&args.files),
+        scale: args.controls.scale,
+        limits,
+        dry_run: args.machine.dry_run,
+    };
+    Ok((batch, found))
+}
+
+/// Names of models that come with realesrgan-ncnn, and the type that does their job here.
+const NCNN_MODELS: [(&str, Style); 4] = [
+    ("realesrgan-x4plus-anime", Style::Anime),
+    ("realesr-animevideov3", Style::Anime),
+    ("realesrgan-x4plus", Style::Universal),
+    ("realesrnet-x4plus", Style::Universal),
+];
+
+/// `-n` names a type or a graph; `--type` and `--graph` do so by their own names.
+fn graph_and_style(terminal: &Terminal, args: &Upscale) -> Result<(String, Option<Style>), Refused> {
+    let Some(name) = &args.name else { return Ok((args.graph.clone(), args.controls.style)) };
+    if let Ok(style) = Style::from_str(name, true) {
+        return Ok((args.graph.clone(), Some(style)));
+    }
+    if let Some((_, style)) = NCNN_MODELS.iter().find(|(model, _)| name.starts_with(model)) {
+        terminal.note(&format!("model `{name}` is not part of this program; the type `{}` does its job", style.name()));
+        return Ok((args.graph.clone(), Some(*style)));
+    }
+    if graphs::find(name).is_some() || name.ends_with(".ron") {
+        return Ok((name.clone(), args.controls.style));
+    }
+    let types: Vec<&str> = Style::value_variants().iter().map(|style| style.name()).collect();
+    Err(Refused::hint(
+        format!("there is no model `{name}`"),
+        format!("`-n` takes a type ({}) or a shipped graph", types.join(", ")),
+    ))
+}
+
+/// Letters of realesrgan-ncnn that cannot be honoured are refused, never ignored.
+fn refuse_devices(args: &Upscale) -> Result<(), Refused> {
+    if let Some(gpu) = args.gpu.as_deref().filter(|gpu| !["auto", "-1"].contains(gpu)) {
+        return Err(Refused::hint(
+            format!("there is no device `{gpu}`: this version computes on the CPU"),
+            "leave out `-g`, or write `-g auto`",
+        ));
+    }
+    if let Some(folder) = &args.model_folder {
+        return Err(Refused::hint(
+            format!("cannot take models from `{}`: `-m` would name a folder of model files", folder.display()),
+            "this version has only the models inside the program; leave out `-m`",
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn one_of(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

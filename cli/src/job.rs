@@ -1,0 +1,200 @@
+//! What the arguments mean.
+
+use crate::{
+    args::{Controls, Files, Machine, OnExists, Quality, Seed},
+    library::Shelf,
+};
+use engine::{Binding, Registry, Request, Setting, Text};
+use nodes::{Limits, Profile};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    path::Path,
+};
+
+/// A graph with its settings, as often as it runs.
+pub(crate) struct Recipe {
+    pub file: Text,
+    pub preset: Option<String>,
+    pub settings: Vec<Setting>,
+    shelf: Shelf,
+}
+
+impl Recipe {
+    pub(crate) fn new(file: Text) -> Self {
+        Self { file, preset: None, settings: Vec::new(), shelf: Shelf::default() }
+    }
+
+    pub(crate) fn request(&self, inputs: Vec<Binding>, outputs: Vec<Binding>) -> Request<'_> {
+        Request {
+            file: self.file.clone(),
+            library: &self.shelf,
+            registry: REGISTRY,
+            preset: self.preset.clone(),
+            settings: self.settings.clone(),
+            inputs,
+            outputs,
+        }
+    }
+}
+
+/// All kinds of nodes.
+pub(crate) const REGISTRY: Registry = nodes::NODES;
+
+/// `--set` as settings; the values are RON already.
+pub(crate) fn ron_settings(set: &[(String, String)]) -> Vec<Setting> {
+    let setting = |(target, value): &(String, String)| Setting {
+        target: target.clone(),
+        value: value.clone(),
+        origin: format!("--set {target}"),
+    };
+    set.iter().map(setting).collect()
+}
+
+/// The controls as settings of the names that graphs expose, and the seed if one was drawn.
+pub(crate) fn control_settings(controls: &Controls) -> (Vec<Setting>, Option<u32>) {
+    let mut drawn = None;
+    let seed = controls.seed.map(|seed| match seed {
+        Seed::Given(seed) => seed,
+        Seed::Random => *drawn.insert(RandomState::new().build_hasher().finish() as u32),
+    });
+    let quality = controls.quality.map(|quality| match quality {
+        Quality::Auto => "Auto",
+        Quality::Low => "Low",
+        Quality::High => "High",
+    });
+    let number = |value: Option<f64>| value.map(|value| format!("{value:?}"));
+    // `-t 0` means the tile that fits, which is what leaving it out means as well.
+    let tile = controls.tile.filter(|&tile| tile > 0);
+    let all = [
+        ("scale", number(controls.scale)),
+        ("quality", quality.map(str::to_owned)),
+        ("creativity", number(controls.creativity)),
+        ("resemblance", number(controls.resemblance)),
+        ("detail", number(controls.detail)),
+        ("preserve_faces", controls.preserve_faces.map(|on| on.to_string())),
+        ("preserve_hands", controls.preserve_hands.map(|on| on.to_string())),
+        ("seed", seed.map(|seed| seed.to_string())),
+        ("steps", controls.steps.map(|steps| steps.to_string())),
+        ("tile", tile.map(|tile| tile.to_string())),
+    ];
+    let settings = all.into_iter().filter_map(|(name, value)| {
+        Some(Setting { target: name.to_owned(), value: value?, origin: format!("--{}", name.replace('_', "-")) })
+    });
+    (settings.collect(), drawn)
+}
+
+/// The limits that were asked for.
+///
+/// # Errors
+/// When there is no such profile.
+pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
+    let Some(profile) = Profile::from_name(&machine.limits) else {
+        let names = Profile::ALL.map(Profile::name).join(", ");
+        return Err(format!("there are no limits `{}`; profiles: {names}", machine.limits));
+    };
+    let limits = profile.limits();
+    Ok(Limits {
+        input_pixels: machine.max_input_pixels.or(limits.input_pixels),
+        output_pixels: machine.max_output_pixels.or(limits.output_pixels),
+        file_bytes: machine.max_file_bytes.or(limits.file_bytes),
+        ..limits
+    })
+}
+
+/// A text in RON.
+pub(crate) fn ron_text(text: &str) -> String {
+    let mut ron = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => ron.push_str("\\\""),
+            '\\' => ron.push_str("\\\\"),
+            c if c.is_control() => ron.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => ron.push(c),
+        }
+    }
+    ron.push('"');
+    ron
+}
+
+fn ron_limits(limits: &Limits) -> String {
+    let one = |limit: Option<u64>| limit.map_or_else(|| "None".to_owned(), |limit| format!("Some({limit})"));
+    format!(
+        "(input_pixels: {}, output_pixels: {}, file_bytes: {}, decode_seconds: {})",
+        one(limits.input_pixels),
+        one(limits.output_pixels),
+        one(limits.file_bytes),
+        one(limits.decode_seconds)
+    )
+}
+
+/// The path as text.
+///
+/// # Errors
+/// When it is not Unicode, and so cannot be part of a graph.
+pub(crate) fn path_text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("the name `{}` is not Unicode", path.display()))
+}
+
+/// The node that reads a picture into an input.
+pub(crate) fn load(input: &str, path: &str, limits: &Limits, origin: &str) -> Binding {
+    let fields = format!("(path: {}, limits: {})", ron_text(path), ron_limits(limits));
+    Binding { name: input.to_owned(), kind: "Load".to_owned(), fields, origin: origin.to_owned() }
+}
+
+/// The node that reads a mask into an input.
+pub(crate) fn load_mask(input: &str, path: &str, limits: &Limits, origin: &str) -> Binding {
+    Binding { kind: "MaskLoad".to_owned(), ..load(input, path, limits, origin) }
+}
+
+/// How results are written.
+#[derive(Clone, Debug)]
+pub(crate) struct Saving {
+    pub strip_metadata: bool,
+    pub on_exists: OnExists,
+}
+
+impl Saving {
+    pub(crate) fn new(files: &Files) -> Self {
+        Self { strip_metadata: files.strip_metadata, on_exists: files.on_exists }
+    }
+
+    /// The node that writes an output to a file.
+    pub(crate) fn save(&self, output: &str, path: &str, origin: &str) -> Binding {
+        // What is there was already looked at when the name was chosen; this is for files that come in between.
+        let on_exists = match self.on_exists {
+            OnExists::Rename => "Rename",
+            OnExists::Skip => "Skip",
+            OnExists::Overwrite => "Overwrite",
+            OnExists::Error => "Error",
+        };
+        let strip = self.strip_metadata;
+        let fields = format!("(path: {}, strip_metadata: {strip}, on_exists: {on_exists})", ron_text(path));
+        Binding { name: output.to_owned(), kind: "Save".to_owned(), fields, origin: origin.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_survive_ron() {
+        assert_eq!(ron_text("a \"b\" c:\\d\n"), r#""a \"b\" c:\\d\u{a}""#);
+    }
+
+    #[test]
+    fn controls_become_settings() {
+        let controls = Controls {
+            scale: Some(2.5),
+            quality: Some(Quality::Low),
+            preserve_faces: Some(true),
+            seed: Some(Seed::Random),
+            tile: Some(0),
+            ..Controls::default()
+        };
+        let (settings, drawn) = control_settings(&controls);
+        let seed = drawn.expect("a seed was drawn").to_string();
+        let seen: Vec<_> = settings.iter().map(|s| (s.origin.as_str(), s.value.as_str())).collect();
+        assert_eq!(seen, [("--scale", "2.5"), ("--quality", "Low"), ("--preserve-faces", "true"), ("--seed", &*seed)]);
+    }
+}

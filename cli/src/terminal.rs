@@ -1,0 +1,126 @@
+//! Talking to a person on stderr and to programs on stdout.
+
+use crate::args::{Color, Talk};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Where talk goes, and how much of it.
+pub(crate) struct Terminal {
+    talk: Talk,
+    /// Whether stderr may be coloured.
+    pub color: bool,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+/// Steps of the progress bar.
+const FINE: f64 = 10_000.0;
+
+impl Terminal {
+    pub(crate) fn new(talk: Talk) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = match talk.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => io::stderr().is_terminal() && !no_color,
+        };
+        Self { talk, color, bar: Mutex::default() }
+    }
+
+    /// Whether events go to stdout as JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.talk.json
+    }
+
+    /// Whether more is to be said.
+    pub(crate) fn verbose(&self) -> bool {
+        self.talk.verbose
+    }
+
+    /// Says something unless the person wants quiet.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.talk.quiet {
+            self.stderr(text);
+        }
+    }
+
+    /// Says something that is worth knowing, though nothing is wrong.
+    pub(crate) fn note(&self, text: &str) {
+        let head = self.paint("note", "36;1");
+        self.say(&format!("{head}: {text}"));
+    }
+
+    /// Says what is wrong and what to do about it; also to those who want quiet.
+    pub(crate) fn error(&self, message: &str, hint: Option<&str>) {
+        let mut text = format!("{}: {message}", self.paint("error", "31;1"));
+        if let Some(hint) = hint {
+            text.push_str(&format!("\n  {}: {hint}", self.paint("hint", "36")));
+        }
+        self.stderr(&text);
+    }
+
+    /// One event for programs, when they listen.
+    pub(crate) fn event(&self, event: serde_json::Value) {
+        if self.talk.json {
+            print(&event.to_string());
+        }
+    }
+
+    /// Shows how far a run is, from 0 to 1, where there is a terminal to show it on.
+    pub(crate) fn progress(&self, name: &str, fraction: f64) {
+        if self.talk.quiet || self.talk.json || !io::stderr().is_terminal() {
+            return;
+        }
+        let mut slot = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = slot.get_or_insert_with(|| {
+            let plain = "{msg} [{bar:30}] {percent:>3} %  {elapsed} so far, {eta} left";
+            let bar = ProgressBar::with_draw_target(Some(FINE as u64), ProgressDrawTarget::stderr_with_hz(8));
+            if let Ok(style) = ProgressStyle::with_template(plain) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        if bar.message() != name {
+            bar.set_message(name.to_owned());
+        }
+        bar.set_position((fraction.clamp(0.0, 1.0) * FINE) as u64);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn stderr(&self, text: &str) {
+        // Nobody is left to tell when stderr is gone.
+        let write = || drop(writeln!(io::stderr().lock(), "{text}"));
+        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+/// Prints data on stdout. Ends the program when nobody reads it any more: that is how `| head` says enough.
+pub(crate) fn print(text: &str) {
+    if bytes(format!("{text}\n").as_bytes()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Writes data to stdout.
+pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
