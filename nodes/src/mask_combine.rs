@@ -11,7 +11,7 @@ use rayon::prelude::*;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum How {
+pub(crate) enum How {
     /// `a * b`: where both are white.
     #[default]
     Multiply,

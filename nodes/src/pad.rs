@@ -11,7 +11,7 @@ use rayon::prelude::*;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Fill {
+pub(crate) enum Fill {
     /// The pixel at the edge, again and again.
     #[default]
     Edge,

@@ -43,7 +43,6 @@ pub(super) fn image(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Ima
         let (metadata, orientation) = source.metadata();
         let colour = source.decoder.color_type();
         let linear = matches!(source.format, ImageFormat::OpenExr | ImageFormat::Hdr);
-        // JPEG of four inks is turned to RGB by the decoder, which the inks' profile does not describe.
         let length = usize::try_from(source.decoder.total_bytes()).unwrap_or(usize::MAX);
         let mut raw: Vec<u8> = Vec::new();
         raw.try_reserve_exact(length).map_err(|_| no_memory(path, size))?;
@@ -124,7 +123,12 @@ impl<'a> Source<'a> {
         let orientation = self.orientation();
         let small = |block: &Vec<u8>| !block.is_empty() && block.len() <= METADATA_BYTES;
         let colour = self.decoder.color_type();
-        let icc = self.decoder.icc_profile().ok().flatten().filter(small).filter(|icc| {
+        let icc = match self.format {
+            // The decoder knows profiles of one of the two types in use only.
+            ImageFormat::Tiff => exif::icc(self.bytes),
+            _ => self.decoder.icc_profile().ok().flatten(),
+        };
+        let icc = icc.filter(small).filter(|icc| {
             // A profile for four inks says nothing about the RGB that they were turned into.
             matches!(icc.get(16..20), Some(b"RGB "))
                 || (matches!(icc.get(16..20), Some(b"GRAY")) && !colour.has_color())

@@ -19,7 +19,7 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Format {
+pub(crate) enum Format {
     /// By the ending of the file name.
     #[default]
     Auto,

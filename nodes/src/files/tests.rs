@@ -76,7 +76,7 @@ fn every_format_goes_there_and_back() {
         ("qoi", true, eight),
         ("ppm", false, eight),
         ("exr", true, 1e-3),
-        ("hdr", false, 0.02),
+        ("hdr", false, 0.05),
     ];
     for (ending, alpha, error) in formats {
         for channels in [3, 4] {

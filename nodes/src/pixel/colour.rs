@@ -82,20 +82,22 @@ fn cumulated(plane: &[f32], low: f32, high: f32) -> Vec<f64> {
 pub(crate) fn match_histogram(plane: &mut [f32], reference: &[f32], low: f32, high: f32, share: f32) {
     let (own, wanted) = (cumulated(plane, low, high), cumulated(reference, low, high));
     let width = (high - low) / BINS as f32;
-    // Value below which a share of the reference's samples lies.
-    let quantile = |share: f64| {
-        let bin = wanted.partition_point(|&c| c < share).min(BINS - 1);
+    // Where the lower end of a stretch of shares begins, and where its upper end stops: next to an empty bin they differ.
+    let within = |bin: usize, share: f64| {
         let below = if bin == 0 { 0.0 } else { wanted[bin - 1] };
-        let within = if wanted[bin] > below { ((share - below) / (wanted[bin] - below)).clamp(0.0, 1.0) } else { 0.5 };
-        low + (bin as f32 + within as f32) * width
+        let full = wanted[bin] - below;
+        low + (bin as f32 + if full > 0.0 { ((share - below) / full).clamp(0.0, 1.0) as f32 } else { 0.5 }) * width
     };
-    // Where the borders of the own bins go.
-    let borders: Vec<f32> =
-        std::iter::once(0.0).chain(own.iter().copied()).map(|share| quantile(share.clamp(1e-9, 1.0))).collect();
+    let from = |share: f64| within(wanted.partition_point(|&c| c <= share).min(BINS - 1), share);
+    let to = |share: f64| within(wanted.partition_point(|&c| c < share).min(BINS - 1), share);
+    // Where the borders of each own bin go.
+    let borders: Vec<(f32, f32)> =
+        (0..BINS).map(|bin| (from(if bin == 0 { 0.0 } else { own[bin - 1] }), to(own[bin]))).collect();
     plane.par_iter_mut().for_each(|v| {
         let at = ((*v - low) / width).max(0.0).min(BINS as f32 - 0.001);
         let (bin, within) = (at as usize, at.fract());
-        let target = borders[bin] + (borders[bin + 1] - borders[bin]) * within;
+        let (from, to) = borders[bin];
+        let target = from + (to - from) * within;
         *v += share * (target - *v);
     });
 }
