@@ -1,7 +1,7 @@
 //! Limits on what is read and made, so that no file and no parameter can exhaust a machine.
 
 use engine::{
-    Blame, Failure, NodeResult, schemars,
+    Blame, Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::Size,

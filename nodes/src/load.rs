@@ -18,6 +18,7 @@ engine::node! {
     /// What is too large is refused by its header, before any memory is spent on it.
     pub struct Load, version 1 {
         /// The file, from the folder that the command runs in.
+        #[schemars(extend("x-outside" = true))]
         path: String,
         /// What is refused: `(input_pixels: .., output_pixels: .., file_bytes: .., decode_seconds: ..)`, each a number
         /// or `None` for no limit.

@@ -10,7 +10,7 @@ use engine::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Light {
+pub(crate) enum Light {
     /// The samples as they are encoded: what most programs do; hard edges ring evenly.
     #[default]
     Gamma,

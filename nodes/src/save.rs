@@ -11,7 +11,7 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Depth {
+pub(crate) enum Depth {
     /// Those of the file that the picture came from, as far as the format has them.
     #[default]
     Auto,

@@ -1,7 +1,10 @@
-//! Generated pictures for tests.
+//! Generated pictures for tests, and a way to run a node without a graph.
 
-use engine::value::{Image, Size};
-use std::sync::Arc;
+use engine::{
+    Cx, Inputs, MemoryStore, Node, NodeResult, Outputs, Watcher,
+    value::{Image, Size, Value},
+};
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// White noise, the same at every call.
 pub(crate) fn noise(size: Size, channels: usize) -> Image {
@@ -28,4 +31,13 @@ pub(crate) fn waves(size: Size, channels: usize) -> Image {
         }
     }
     Image::new(size, channels, samples, Arc::default())
+}
+
+/// Runs a node outside of any graph.
+pub(crate) fn run(node: &impl Node, values: &[(&str, Value)]) -> NodeResult<Vec<Value>> {
+    let inputs: Inputs = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let go_on = AtomicBool::new(false);
+    let watcher = Watcher { cancel: &go_on, stop: &go_on, progress: &|_, _| {} };
+    let store = MemoryStore::new(1 << 20);
+    Node::run(node, &mut Cx::alone(&inputs, &watcher, &store)).map(Outputs::into_values)
 }

@@ -43,7 +43,6 @@ pub(super) fn image(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Ima
         let (metadata, orientation) = source.metadata();
         let colour = source.decoder.color_type();
         let linear = matches!(source.format, ImageFormat::OpenExr | ImageFormat::Hdr);
-        // JPEG of four inks is turned to RGB by the decoder, which the inks' profile does not describe.
         let length = usize::try_from(source.decoder.total_bytes()).unwrap_or(usize::MAX);
         let mut raw: Vec<u8> = Vec::new();
         raw.try_reserve_exact(length).map_err(|_| no_memory(path, size))?;
@@ -124,7 +123,12 @@ impl<'a> Source<'a> {
         let orientation = self.orientation();
         let small = |block: &Vec<u8>| !block.is_empty() && block.len() <= METADATA_BYTES;
         let colour = self.decoder.color_type();
-        let icc = self.decoder.icc_profile().ok().flatten().filter(small).filter(|icc| {
+        let icc = match self.format {
+            // The decoder knows profiles of one of the two types in use only.
+            ImageFormat::Tiff => exif::icc(self.bytes),
+            _ => self.decoder.icc_profile().ok().flatten(),
+        };
+        let icc = icc.filter(small).filter(|icc| {
             // A profile for four inks says nothing about the RGB that they were turned into.
             matches!(icc.get(16..20), Some(b"RGB "))
                 || (matches!(icc.get(16..20), Some(b"GRAY")) && !colour.has_color())
@@ -177,7 +181,10 @@ fn format(path: &str, bytes: &[u8]) -> NodeResult<ImageFormat> {
 }
 
 fn broken(path: &str, error: &ImageError) -> Failure {
+    // What decoders say is of many styles: one line of it, without a full stop.
     let said = error.to_string();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = said.strip_prefix("Format error decoding ").unwrap_or(&said).trim_end_matches('.');
     let failure = match error {
         ImageError::IoError(e) if e.kind() == io::ErrorKind::TimedOut => {
             Failure::new(Blame::Limit, format!("`{path}` takes longer to decode than the limit allows"))
@@ -191,7 +198,11 @@ fn broken(path: &str, error: &ImageError) -> Failure {
         .hint("it is likely made to do harm; save it again with another program if it is yours"),
         ImageError::Unsupported(_) => Failure::input(format!("`{path}` is of a kind that is not read: {said}"))
             .hint(format!("convert it; {KNOWN}")),
-        _ if said.contains("end of file") || said.contains("end of stream") || said.contains("UnexpectedEof") => {
+        _ if said.contains("end of file")
+            || said.contains("Not enough bytes")
+            || said.contains("end of stream")
+            || said.contains("UnexpectedEof") =>
+        {
             return cut_off(path);
         }
         _ => Failure::input(format!("`{path}` is broken: {said}")).hint("open it in another program and save it again"),

@@ -2,7 +2,7 @@
 
 use super::{decode::to_linear, jpeg, png as chunks};
 use engine::{
-    Blame, Failure, NodeResult, schemars,
+    Blame, Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, SampleDepth},
@@ -19,7 +19,7 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Format {
+pub(crate) enum Format {
     /// By the ending of the file name.
     #[default]
     Auto,

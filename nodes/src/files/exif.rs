@@ -7,49 +7,68 @@ pub(super) fn take_orientation(exif: &mut [u8]) -> Orientation {
     Orientation::remove_from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Dots per inch by the first directory of an EXIF block or a TIFF file, which are built alike.
+/// The first directory of an EXIF block or a TIFF file, which are built alike.
+struct Directory<'a> {
+    block: &'a [u8],
+    big: bool,
+}
+
+impl<'a> Directory<'a> {
+    fn new(block: &'a [u8]) -> Option<Self> {
+        match block.get(..4)? {
+            [b'M', b'M', 0, 42] => Some(Self { block, big: true }),
+            [b'I', b'I', 42, 0] => Some(Self { block, big: false }),
+            _ => None,
+        }
+    }
+
+    fn short(&self, at: usize) -> Option<u16> {
+        let b: [u8; 2] = self.block.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(if self.big { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) })
+    }
+
+    fn long(&self, at: usize) -> Option<u32> {
+        let b: [u8; 4] = self.block.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if self.big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
+    }
+
+    /// Where the entry of a tag starts.
+    fn entry(&self, tag: u16) -> Option<usize> {
+        let start = self.long(4)? as usize;
+        let count = usize::from(self.short(start)?);
+        (0..count).map_while(|i| start.checked_add(2 + 12 * i)).find(|&at| self.short(at) == Some(tag))
+    }
+
+    fn ratio(&self, tag: u16) -> Option<f64> {
+        let at = self.long(self.entry(tag)? + 8)? as usize;
+        let value = f64::from(self.long(at)?) / f64::from(self.long(at.checked_add(4)?)?);
+        (value.is_finite() && value > 0.0).then_some(value)
+    }
+}
+
+/// Dots per inch by the first directory of an EXIF block or a TIFF file.
 pub(super) fn dpi(block: &[u8]) -> Option<(f64, f64)> {
     const X_RESOLUTION: u16 = 0x11A;
     const Y_RESOLUTION: u16 = 0x11B;
     const RESOLUTION_UNIT: u16 = 0x128;
-    let big = match block.get(..4)? {
-        [b'M', b'M', 0, 42] => true,
-        [b'I', b'I', 42, 0] => false,
-        _ => return None,
+    let directory = Directory::new(block)?;
+    let per_inch = match directory.entry(RESOLUTION_UNIT).and_then(|at| directory.short(at + 8)) {
+        None | Some(2) => 1.0,
+        Some(3) => 2.54,
+        Some(_) => return None,
     };
-    let u16_at = |at: usize| {
-        let b: [u8; 2] = block.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if big { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) })
-    };
-    let u32_at = |at: usize| {
-        let b: [u8; 4] = block.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
-    };
-    let directory = u32_at(4)? as usize;
-    let (mut x, mut y, mut unit) = (None, None, 2);
-    for entry in 0..usize::from(u16_at(directory)?) {
-        let at = directory.checked_add(2 + 12 * entry)?;
-        let Some(tag) = u16_at(at) else { break };
-        let ratio = || {
-            let at = u32_at(at + 8)? as usize;
-            let (above, below) = (u32_at(at)?, u32_at(at.checked_add(4)?)?);
-            let value = f64::from(above) / f64::from(below);
-            (value.is_finite() && value > 0.0).then_some(value)
-        };
-        match tag {
-            X_RESOLUTION => x = ratio(),
-            Y_RESOLUTION => y = ratio(),
-            RESOLUTION_UNIT => unit = u16_at(at + 8)?,
-            _ => {}
-        }
-    }
-    let per_inch = match unit {
-        2 => 1.0,
-        3 => 2.54,
-        _ => return None,
-    };
-    let x = x?;
-    Some((x * per_inch, y.unwrap_or(x) * per_inch))
+    let x = directory.ratio(X_RESOLUTION)?;
+    Some((x * per_inch, directory.ratio(Y_RESOLUTION).unwrap_or(x) * per_inch))
+}
+
+/// The colour profile in a TIFF file.
+pub(super) fn icc(file: &[u8]) -> Option<Vec<u8>> {
+    const ICC_PROFILE: u16 = 0x8773;
+    let directory = Directory::new(file)?;
+    let entry = directory.entry(ICC_PROFILE)?;
+    // More than four bytes lie elsewhere, and no profile is that small.
+    let (length, at) = (directory.long(entry + 4)? as usize, directory.long(entry + 8)? as usize);
+    file.get(at..at.checked_add(length)?).map(<[u8]>::to_vec)
 }
 
 #[cfg(test)]

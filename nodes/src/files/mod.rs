@@ -7,6 +7,8 @@ mod encode;
 mod exif;
 mod jpeg;
 mod png;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use encode::{Encoding, Format, encode};

@@ -2,7 +2,7 @@
 
 use super::encode::full;
 use engine::{
-    Blame, Failure, NodeResult, schemars,
+    Blame, Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
 };
@@ -16,7 +16,7 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum OnExists {
+pub(crate) enum OnExists {
     /// It is replaced, in one step.
     #[default]
     Overwrite,

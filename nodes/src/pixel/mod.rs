@@ -1,7 +1,10 @@
 //! Algorithms on planes of samples that several nodes share: plain functions, no wires, no parameters of nodes.
 
+pub(crate) mod blur;
+pub(crate) mod colour;
 pub(crate) mod feather;
 pub(crate) mod gaussian;
+pub(crate) mod lettering;
 pub(crate) mod resample;
 
 use engine::{Blame, Failure, NodeResult};

@@ -2,7 +2,7 @@
 
 use super::zeros;
 use engine::{
-    Failure, NodeResult, schemars,
+    Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, Mask, Size},
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Filter {
+pub(crate) enum Filter {
     /// Windowed sinc over 6x6 pixels: the sharpest, with slight ringing at hard edges.
     #[default]
     Lanczos3,
