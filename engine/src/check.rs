@@ -49,7 +49,8 @@ pub fn build(request: &Request<'_>) -> Result<Built, Diagnostics> {
                 Ok(Source::Port(node, port)) => Some((node, port)),
                 Ok(Source::Nothing) if wire.optional => None,
                 Ok(Source::Nothing) => {
-                    let message = format!("`{}` must have a value, but the input `{}` may be missing", wire.field, wire.name);
+                    let message =
+                        format!("`{}` must have a value, but the input `{}` may be missing", wire.field, wire.name);
                     let hint = "declare the input without Optional(..)";
                     found.push(Diagnostic::error("optional", wire.span.clone(), message).hint(hint));
                     continue;
@@ -112,19 +113,22 @@ pub fn build(request: &Request<'_>) -> Result<Built, Diagnostics> {
     check_types(&mut checked, &spans, &order, &broken, request.registry, found);
     checked.iter().for_each(|node| check_values(node, found));
 
+    // With wires missing, nobody can tell what is used.
+    let certain = found.iter().all(|item| item.severity == Severity::Warning);
     let used = upstream(&topology, outputs.iter().map(|(_, node, _)| *node));
     for (index, node) in checked.iter().enumerate() {
         let bound = node.id.starts_with("in:") || node.id.starts_with("out:");
-        if !used.contains(&index) && !bound && matches!(node.what, What::Node { .. }) {
+        if certain && !used.contains(&index) && !bound && matches!(node.what, What::Node { .. }) {
             let message = format!("nothing needs `{}`; it does not run", node.id);
             let hint = "wire it to an output, or remove it";
             found.push(Diagnostic::warning("unused", node.span.clone(), message).hint(hint));
         }
     }
     if !request.outputs.is_empty() {
-        let bound = checked.iter().enumerate().filter_map(|(index, node)| {
-            node.id.strip_prefix("out:").map(|name| (name.to_owned(), index, 0))
-        });
+        let bound = checked
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| node.id.strip_prefix("out:").map(|name| (name.to_owned(), index, 0)));
         outputs = bound.collect();
     }
     let all = linker.into_diagnostics();
@@ -146,8 +150,8 @@ fn report_cycles(topology: &DiGraph<usize, ()>, nodes: &[crate::link::Linked], f
         let mut names: Vec<&str> = cycle.iter().map(|node| nodes[node.index()].id.as_str()).collect();
         names.push(names[0]);
         let message = format!("`{}` needs itself: {}", names[0], names.join(" -> "));
-        let mut mistake = Diagnostic::error("cycle", nodes[start.index()].span.clone(), message)
-            .hint("cut one of these wires");
+        let mut mistake =
+            Diagnostic::error("cycle", nodes[start.index()].span.clone(), message).hint("cut one of these wires");
         for node in &cycle[1..] {
             let span = nodes[node.index()].span.clone();
             mistake.labels.push(Label { span, text: "on the way".into() });
@@ -200,7 +204,8 @@ fn check_types(
                 mapped = Some(span);
             } else if gives != wire.takes {
                 let (here, there) = (&nodes[index], &nodes[source]);
-                let message = format!("`{}.{}` takes {}, but `{}` gives {gives}", here.id, wire.field, wire.takes, wire.name);
+                let message =
+                    format!("`{}.{}` takes {}, but `{}` gives {gives}", here.id, wire.field, wire.takes, wire.name);
                 let hint = registry.iter().find_map(|kind| between(*kind, gives, wire));
                 found.push(
                     Diagnostic::error("type", span.clone(), message)

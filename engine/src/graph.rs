@@ -29,7 +29,10 @@ pub struct GraphNode {
 
 /// What a node of a checked graph is.
 pub(crate) enum What {
-    Node { kind: &'static dyn NodeKind, node: Box<dyn DynNode> },
+    Node {
+        kind: &'static dyn NodeKind,
+        node: Box<dyn DynNode>,
+    },
     /// An input that nothing is bound to.
     Open(Type),
 }
@@ -148,10 +151,8 @@ pub(crate) fn upstream(topology: &DiGraph<usize, ()>, from: impl Iterator<Item =
 
 /// A topological order that keeps the order of the file where it is free to; nodes on a cycle are left out.
 pub(crate) fn file_order(topology: &DiGraph<usize, ()>) -> Vec<usize> {
-    let mut missing: Vec<usize> = topology
-        .node_indices()
-        .map(|node| topology.neighbors_directed(node, Direction::Incoming).count())
-        .collect();
+    let mut missing: Vec<usize> =
+        topology.node_indices().map(|node| topology.neighbors_directed(node, Direction::Incoming).count()).collect();
     let mut ready: BinaryHeap<Reverse<usize>> =
         missing.iter().enumerate().filter(|(_, count)| **count == 0).map(|(node, _)| Reverse(node)).collect();
     let mut order = Vec::with_capacity(missing.len());

@@ -74,7 +74,8 @@ impl RunError {
     }
 
     fn tile_text(&self) -> String {
-        self.tile.map_or_else(String::new, |(number, of, at)| format!(", tile {number} of {of} (x {}, y {})", at.x, at.y))
+        self.tile
+            .map_or_else(String::new, |(number, of, at)| format!(", tile {number} of {of} (x {}, y {})", at.x, at.y))
     }
 }
 
@@ -154,12 +155,7 @@ fn identity(kind: &dyn NodeKind, outside: &[Digest]) -> Digest {
 
 /// The key of a node's result: its identity, its parameters and the contents of its inputs. What only names something
 /// that `identity` has digested already, such as a path, is left out, and so are the names of other nodes.
-pub(crate) fn action(
-    identity: Digest,
-    kind: &dyn NodeKind,
-    node: &dyn DynNode,
-    inputs: &[(&str, Digest)],
-) -> Digest {
+pub(crate) fn action(identity: Digest, kind: &dyn NodeKind, node: &dyn DynNode, inputs: &[(&str, Digest)]) -> Digest {
     let mut d = Digester::new("action");
     d.digest(identity);
     let values = node.fields();

@@ -27,7 +27,8 @@ impl Graph {
 
     /// Graphviz dot.
     pub fn dot(&self) -> String {
-        let mut out = String::from("digraph upweave {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=sans];\n");
+        let mut out =
+            String::from("digraph upweave {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=sans];\n");
         for &index in &self.order {
             let node = &self.nodes[index];
             let _ = writeln!(out, "  n{index} [label={:?}];", format!("{}\n{}", node.id, caption(node)));

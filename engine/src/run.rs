@@ -160,7 +160,17 @@ impl<'a> Coordinator<'a> {
         };
         let weights: Vec<f64> = plan.steps.iter().map(weigh).collect();
         let total = weights.iter().sum();
-        Self { graph, plan, store, cancel, stop: AtomicBool::new(false), lost: AtomicBool::new(false), listen, weights, total }
+        Self {
+            graph,
+            plan,
+            store,
+            cancel,
+            stop: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            listen,
+            weights,
+            total,
+        }
     }
 
     fn run(&self) -> Result<Outcome, Box<RunError>> {
@@ -354,7 +364,9 @@ impl<'a> Coordinator<'a> {
                 .iter()
                 .map(|(name, value)| {
                     let part = match value {
-                        Value::Tiles(tiles) if enters_as_image(name) => Value::Image(tiles.items[number].pixels.clone()),
+                        Value::Tiles(tiles) if enters_as_image(name) => {
+                            Value::Image(tiles.items[number].pixels.clone())
+                        }
                         other => other.crop_to(grid.frame, tile.outer),
                     };
                     (name.clone(), part)
@@ -363,8 +375,7 @@ impl<'a> Coordinator<'a> {
             let within = |done: u64, total: u64| {
                 progress(number as u64 * total.max(1) + done, count as u64 * total.max(1));
             };
-            let (values, was_kept) =
-                job.run(&fields, &one, Some((tile.outer, grid.frame)), &within).map_err(failed)?;
+            let (values, was_kept) = job.run(&fields, &one, Some((tile.outer, grid.frame)), &within).map_err(failed)?;
             kept += usize::from(was_kept);
             for (port, value) in values.into_iter().enumerate() {
                 let Value::Image(pixels) = value else {

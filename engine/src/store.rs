@@ -119,7 +119,8 @@ impl Store for MemoryStore {
         }
         shelves.actions.insert(action, outputs.iter().map(|(digest, _)| *digest).collect());
         while shelves.bytes > self.capacity {
-            let oldest = shelves.contents.iter().min_by_key(|(digest, c)| (c.used, **digest)).map(|(digest, _)| *digest);
+            let oldest =
+                shelves.contents.iter().min_by_key(|(digest, c)| (c.used, **digest)).map(|(digest, _)| *digest);
             let Some(content) = oldest.and_then(|digest| shelves.contents.remove(&digest)) else { break };
             shelves.bytes -= content.bytes;
         }

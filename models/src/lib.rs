@@ -1,1 +1,28 @@
-//! x
+//! Upweave's networks, their weights and the CPU kernels under them.
+//!
+//! Nothing here knows a graph or a node. Pictures come in and go out as planar f32 RGB ([`Picture`]); both embedded networks
+//! look at no statistics over space, so they run tile by tile and still give the same bits for every tile size and thread
+//! count.
+
+mod backbone;
+mod bicubic;
+mod card;
+pub mod detail;
+pub mod detect;
+mod error;
+pub mod faithful;
+pub mod kernels;
+mod layers;
+pub mod noise;
+mod picture;
+mod watch;
+
+pub use backbone::Backbone;
+pub use bicubic::bicubic;
+pub use card::{Card, cards};
+pub use detail::{Detail, Sampling, Style, residual_scale};
+pub use detect::{Detector, Found, Grey8, faces, hands};
+pub use error::{Error, Result};
+pub use faithful::Faithful;
+pub use picture::{DamageCondition, Factor, Picture};
+pub use watch::{Unwatched, Watch};

@@ -28,7 +28,8 @@ pub(crate) fn resolve(scopes: &[Scope], nodes: &[Linked], wire: &Wire) -> Result
             let message = format!("there is no node or input `{name}`");
             let mut known: Vec<&str> = scope.entries.keys().map(String::as_str).collect();
             known.sort_unstable();
-            let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("there are: {}", known.join(", ")));
+            let hint =
+                did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("there are: {}", known.join(", ")));
             return Err(Diagnostic::error("unknown-wire", wire.span, message).hint(hint));
         };
         match entry {
@@ -37,7 +38,9 @@ pub(crate) fn resolve(scopes: &[Scope], nodes: &[Linked], wire: &Wire) -> Result
             Entry::Input(outer) => {
                 if let Some(port) = port {
                     let message = format!("input `{name}` has no output `{port}`");
-                    return Err(Diagnostic::error("unknown-port", wire.span, message).hint(format!("write  \"{name}\"")));
+                    return Err(
+                        Diagnostic::error("unknown-port", wire.span, message).hint(format!("write  \"{name}\""))
+                    );
                 }
                 wire = outer.clone();
             }
@@ -75,7 +78,8 @@ fn port_of(index: usize, node: &Linked, port: Option<&str>, wire: &Wire) -> Resu
             None => Ok(Source::Port(index, 0)),
             Some(port) => {
                 let message = format!("input `{}` has no output `{port}`", node.id);
-                Err(Diagnostic::error("unknown-port", wire.span.clone(), message).hint(format!("write  \"{}\"", node.id)))
+                Err(Diagnostic::error("unknown-port", wire.span.clone(), message)
+                    .hint(format!("write  \"{}\"", node.id)))
             }
         },
         Origin::Node { kind, .. } => {

@@ -221,21 +221,30 @@ impl<'a> Linker<'a> {
     /// Puts a node before an input, or behind an output.
     fn bind(&mut self, binding: &Binding, feeds: Option<Wire>) -> usize {
         let piece = self.typed(&binding.origin, &binding.fields);
-        let id = format!("{}:{}", if feeds.is_some() { "out" } else { "in" }, binding.name);
+        let side = if feeds.is_some() { "out" } else { "in" };
+        let id = format!("{side}:{}", binding.name);
         let made = match (self.kind(&binding.kind), fields_of(&piece)) {
-            (Some(kind), Ok(fields)) => parse_fields(kind, &fields).map(|node| (kind, node, fields)),
+            (Some(kind), Ok(mut fields)) => {
+                let taking = kind.parameters().into_iter().find(Parameter::required_wire);
+                fields.extend(taking.zip(feeds).map(|(parameter, wire)| Field {
+                    name: parameter.name,
+                    value: Piece {
+                        source: wire.span.source,
+                        start: wire.span.range.start,
+                        text: format!("{:?}", wire.name),
+                    },
+                    span: wire.span,
+                }));
+                parse_fields(kind, &fields).map(|node| (kind, node, fields))
+            }
             (None, _) => Err(Diagnostic::error("unknown-kind", piece.span(), format!("no kind `{}`", binding.kind))),
             (_, Err(mistake)) => Err(mistake),
         };
         match made {
             Ok((kind, node, fields)) => {
-                let spans = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
-                let wire = feeds.and_then(|wire| {
-                    let parameter = kind.parameters().into_iter().find(Parameter::required_wire)?;
-                    Some(Wire { field: parameter.name, takes: parameter.wire, ..wire })
-                });
-                let origin = Origin::Node { kind, node };
-                self.push(id, origin, piece.span(), wire.into_iter().collect(), spans)
+                let spans: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
+                let wires = self.wires_of(kind, &*node, &spans, &piece.span(), 0);
+                self.push(id, Origin::Node { kind, node }, piece.span(), wires, spans)
             }
             Err(mistake) => {
                 self.found.push(mistake);
@@ -438,9 +447,11 @@ impl<'a> Linker<'a> {
         let Ok(own) = parse_struct::<Repeat>(fields).map_err(|mistake| self.found.push(mistake)) else {
             return Entry::Broken;
         };
-        for (field, value, range) in
-            [("scale", own.scale, 1.0..=64.0), ("most", Some(own.most), 1.1..=64.0), ("times", Some(own.times.into()), 1.0..=64.0)]
-        {
+        for (field, value, range) in [
+            ("scale", own.scale, 1.0..=64.0),
+            ("most", Some(own.most), 1.1..=64.0),
+            ("times", Some(own.times.into()), 1.0..=64.0),
+        ] {
             if value.is_some_and(|value| !range.contains(&value)) {
                 let message = format!("`{field}` is out of range: it takes {} to {}", range.start(), range.end());
                 self.found.push(Diagnostic::error("out-of-range", value_span(raw, fields, field), message));

@@ -142,7 +142,8 @@ impl RawGraph {
             }
             unknown => {
                 let message = format!("a graph has no section `{unknown}`");
-                let hint = did_you_mean(unknown, SECTIONS).unwrap_or_else(|| format!("sections: {}", SECTIONS.join(", ")));
+                let hint =
+                    did_you_mean(unknown, SECTIONS).unwrap_or_else(|| format!("sections: {}", SECTIONS.join(", ")));
                 return Err(Diagnostic::error("unknown-section", section.span.clone(), message).hint(hint));
             }
         }
@@ -228,11 +229,7 @@ impl RawNode {
             return Err(Diagnostic::error("syntax", entry.value.span(), message).hint(hint));
         }
         let rest = entry.value.part(rest);
-        let fields = if rest.text.is_empty() {
-            Vec::new()
-        } else {
-            fields_of(&rest)?
-        };
+        let fields = if rest.text.is_empty() { Vec::new() } else { fields_of(&rest)? };
         report_repeats(&fields, "field", found);
         Ok(Self { id: entry.name, id_span: entry.span, kind: kind.to_owned(), kind_span: kind_piece.span(), fields })
     }

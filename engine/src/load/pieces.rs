@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn comments_are_blank() {
-        assert_eq!(blank_prefix(" // x\n /* a /* b */ c */ y"), 24);
+        assert_eq!(blank_prefix(" // x\n /* a /* b */ c */ y"), 25);
         assert_eq!(blank_prefix("/* open"), 7);
     }
 }

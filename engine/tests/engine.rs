@@ -1,0 +1,423 @@
+//! The engine with small nodes of its own: what a run does, without any picture algorithm.
+
+use engine::{
+    Binding, Blame, Cx, Event, Failure, How, In, Kind, MemoryStore, NoLibrary, NoStore, Node, NodeKind, NodeResult,
+    Repeat, Request, Setting, Store, Subgraph, Text, bail, build, node, outputs, run,
+    value::{Image, Number, Rect, Size, Tile, Tiles},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+node! {
+    /// Gives a number.
+    pub struct Give, version 1 {
+        /// The number.
+        #[schemars(range(min = 0.0, max = 100.0))]
+        value: f64 = 1.0,
+    }
+}
+impl Node for Give {
+    type Out = Number;
+    fn run(&self, _: &mut Cx<'_>) -> NodeResult<Number> {
+        Ok(Number(self.value))
+    }
+}
+
+node! {
+    /// Adds two numbers.
+    pub struct Add, version 1 {
+        /// The first.
+        a: In<Number>,
+        /// The second.
+        b: Option<In<Number>>,
+        /// Counts as well.
+        more: engine::Scalar = engine::Scalar::Given(0.0),
+    }
+}
+impl Node for Add {
+    type Out = Number;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Number> {
+        Ok(Number(cx.get(&self.a)? + cx.optional(&self.b)?.unwrap_or(0.0) + cx.number(&self.more)?))
+    }
+}
+
+outputs! {
+    /// A number halved.
+    pub struct Halves {
+        /// Whole part.
+        whole: Number,
+        /// What is left.
+        rest: Number,
+    }
+}
+node! {
+    /// Halves a number.
+    pub struct Halve, version 1 {
+        /// The number.
+        number: In<Number>,
+    }
+}
+impl Node for Halve {
+    type Out = Halves;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Halves> {
+        let half = cx.get(&self.number)? / 2.0;
+        Ok(Halves { whole: Number(half.floor()), rest: Number(half.fract()) })
+    }
+}
+
+node! {
+    /// Doubles a number and counts how often it did.
+    pub struct Double, version 1 {
+        /// The number.
+        number: In<Number>,
+    }
+}
+static DOUBLED: AtomicUsize = AtomicUsize::new(0);
+impl Node for Double {
+    type Out = Number;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Number> {
+        DOUBLED.fetch_add(1, Ordering::SeqCst);
+        Ok(Number(cx.get(&self.number)? * 2.0))
+    }
+}
+
+node! {
+    /// Fails or panics.
+    pub struct Fail, version 1 {
+        /// The number.
+        number: In<Number>,
+        /// Whether to panic.
+        panic: bool,
+    }
+}
+impl Node for Fail {
+    type Out = Number;
+    fn run(&self, _: &mut Cx<'_>) -> NodeResult<Number> {
+        assert!(!self.panic, "ouch");
+        bail!(number, "cannot take {}", 3; hint: "try {}", 4)
+    }
+}
+
+node! {
+    /// A grey picture.
+    pub struct Grey, version 1 {
+        /// Edge in pixels.
+        edge: u32 = 10,
+    }
+}
+impl Node for Grey {
+    type Out = Image;
+    fn run(&self, _: &mut Cx<'_>) -> NodeResult<Image> {
+        Ok(Image::filled(Size::new(self.edge, self.edge), &[0.5, 0.5, 0.5]))
+    }
+}
+
+node! {
+    /// Cuts.
+    pub struct Cut, version 1 {
+        /// The picture.
+        image: In<Image>,
+    }
+}
+impl Node for Cut {
+    type Out = Tiles;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Tiles> {
+        let image = cx.get(&self.image)?;
+        let frame = image.size();
+        let items = Rect::grid(frame, 4).into_iter().map(|core| {
+            let outer = core.grown(1, frame);
+            Tile { core, outer, pixels: Arc::new(image.crop(outer)) }
+        });
+        Ok(Tiles { frame, items: items.collect() })
+    }
+}
+
+node! {
+    /// Paints a picture with the place that it is told to be at.
+    pub struct Place, version 1 {
+        /// The picture.
+        image: In<Image>,
+        /// Another one, which spans the whole picture.
+        whole: Option<In<Image>>,
+    }
+}
+static PLACED: AtomicUsize = AtomicUsize::new(0);
+impl Node for Place {
+    type Out = Image;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
+        PLACED.fetch_add(1, Ordering::SeqCst);
+        let image = cx.get(&self.image)?;
+        if let Some(whole) = cx.optional(&self.whole)? {
+            assert_eq!(whole.size(), image.size(), "what spans the picture is cropped to the tile");
+        }
+        let at = cx.place(image.size());
+        Ok(Image::filled(image.size(), &[at.x as f32, at.y as f32, 0.0]))
+    }
+}
+
+node! {
+    /// Waits until it is stopped.
+    pub struct Wait, version 1 {
+        /// The number.
+        number: In<Number>,
+    }
+}
+impl Node for Wait {
+    type Out = Number;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Number> {
+        loop {
+            cx.checkpoint()?;
+            cx.progress(1, 2);
+            std::thread::yield_now();
+        }
+    }
+}
+
+static NODES: &[&dyn NodeKind] = &[
+    &Kind::<Add>::NEW,
+    &Kind::<Cut>::NEW,
+    &Kind::<Double>::NEW,
+    &Kind::<Fail>::NEW,
+    &Kind::<Give>::NEW,
+    &Kind::<Grey>::NEW,
+    &Kind::<Halve>::NEW,
+    &Kind::<Place>::NEW,
+    &Kind::<Repeat>::NEW,
+    &Kind::<Subgraph>::NEW,
+    &Kind::<Wait>::NEW,
+];
+
+struct Files;
+impl engine::Library for Files {
+    fn open(&self, name: &str, _: &str) -> Result<Text, String> {
+        let text = match name {
+            "add.ron" => {
+                r#"Graph(format: 1, inputs: {"n": Number}, outputs: {"sum": "sum"},
+                   expose: {"more": (sets: ["sum.more"], help: "")},
+                   nodes: {"sum": Add(a: "n", more: 0)})"#
+            }
+            "self.ron" => {
+                r#"Graph(format: 1, inputs: {"n": Number}, outputs: {"sum": "s"},
+                   nodes: {"s": Subgraph(file: "self.ron", inputs: {"n": "n"})})"#
+            }
+            _ => return Err(format!("there is no graph file `{name}`")),
+        };
+        Ok(Text { name: name.into(), text: text.into() })
+    }
+}
+
+fn request(nodes: &str, outputs: &str) -> Request<'static> {
+    let text = format!("Graph(format: 1, outputs: {{{outputs}}}, nodes: {{{nodes}}})");
+    let file = Text { name: "test.ron".into(), text };
+    Request { file, library: &Files, registry: NODES, preset: None, settings: vec![], inputs: vec![], outputs: vec![] }
+}
+
+fn number(nodes: &str, output: &str) -> f64 {
+    let built = build(&request(nodes, &format!("\"out\": \"{output}\""))).unwrap();
+    let outcome = run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap();
+    match &outcome.values["out"] {
+        engine::value::Value::Number(number) => *number,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn errors(nodes: &str) -> String {
+    build(&request(nodes, "\"out\": \"x\"")).unwrap_err().to_string()
+}
+
+#[test]
+fn numbers_travel_over_wires_and_ports() {
+    let nodes =
+        r#""seven": Give(value: 7), "x": Halve(number: "seven"), "y": Add(a: "x.rest", b: "x.whole", more: "seven")"#;
+    assert_eq!(number(nodes, "y"), 10.5);
+    assert_eq!(number(nodes, "x.rest"), 0.5);
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let all = errors(
+        r#"
+        "x": Add(a: "nowhere", more: "x"),
+        "b": Giv(value: 1),
+        "c": Give(valu: 1),
+        "d": Give(value: 500),
+        "e": Give(value: NaN),
+        "f": Add(),
+        "g": Halve(number: "pic"),
+        "pic": Grey(),
+        "pic": Grey(edge: "wide"),
+        "#,
+    );
+    for part in [
+        "unknown-wire",
+        "cycle",
+        "unknown-kind",
+        "did you mean `Give`?",
+        "unknown-field",
+        "did you mean `value`?",
+        "out-of-range",
+        "finite",
+        "missing-wire",
+        "type",
+        "duplicate-node",
+        "`edge`",
+    ] {
+        assert!(all.contains(part), "{part} is missing in\n{all}");
+    }
+    assert!(all.contains("test.ron:2:21: error[unknown-wire]"), "{all}");
+}
+
+#[test]
+fn subgraphs_and_repeats_are_put_in_place() {
+    let sub = r#""one": Give(), "x": Subgraph(file: "add.ron", inputs: {"n": "one"}, set: {"more": 5})"#;
+    assert_eq!(number(sub, "x"), 6.0);
+    assert_eq!(number(sub, "x.sum"), 6.0);
+    let repeat = r#""one": Give(), "x": Repeat(file: "add.ron", inputs: {"n": "one"}, carry: "n", times: 3,
+                    set: {"more": 2}, later: {"more": Times(10)})"#;
+    assert_eq!(number(repeat, "x"), 1.0 + 2.0 + 20.0 + 200.0);
+    assert!(errors(r#""one": Give(), "x": Subgraph(file: "self.ron", inputs: {"n": "one"})"#).contains("recursion"));
+    assert!(errors(r#""one": Give(), "x": Subgraph(file: "no.ron")"#).contains("there is no graph file `no.ron`"));
+    let inner = Setting { target: "x.more".into(), value: "9".into(), origin: "--set x.more=9".into() };
+    let built = build(&Request { settings: vec![inner], ..request(sub, "\"out\": \"x\"") }).unwrap();
+    assert!(built.graph.text().contains("more: 9"), "{}", built.graph.text());
+}
+
+#[test]
+fn settings_point_at_where_they_were_typed() {
+    let wrong = |target: &str, value: &str| {
+        let setting = Setting { target: target.into(), value: value.into(), origin: "--set".into() };
+        let request = Request { settings: vec![setting], ..request(r#""x": Give()"#, "\"out\": \"x\"") };
+        build(&request).unwrap_err().to_string()
+    };
+    assert!(wrong("x.value", "900").contains("--set:1:1: error[out-of-range]"));
+    assert!(wrong("x.valu", "1").contains("unknown-field"));
+    assert!(wrong("y.value", "1").contains("unknown-node"));
+    assert!(wrong("value", "1").contains("unknown-parameter"));
+    assert!(wrong("x.value", "high").contains("value"));
+}
+
+#[test]
+fn failures_and_panics_are_the_nodes_error() {
+    let fails = |panic: bool| {
+        let nodes = format!(r#""one": Give(), "x": Fail(number: "one", panic: {panic})"#);
+        let built = build(&request(&nodes, "\"out\": \"x\"")).unwrap();
+        run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap_err()
+    };
+    let failed = fails(false);
+    assert_eq!((failed.id.as_str(), failed.failure.blame), ("x", Blame::Graph));
+    assert_eq!(failed.failure.hint.as_deref(), Some("try 4"));
+    assert_eq!(&failed.sources[failed.label.span.source].text[failed.label.span.range.clone()], "\"one\"");
+    let panicked = fails(true);
+    assert_eq!(panicked.failure.blame, Blame::Internal);
+    assert!(panicked.failure.message.contains("ouch"));
+}
+
+#[test]
+fn only_what_an_output_needs_runs() {
+    let nodes = r#""one": Give(), "x": Add(a: "one"), "idle": Fail(number: "one")"#;
+    let built = build(&request(nodes, "\"out\": \"x\"")).unwrap();
+    assert!(built.warnings.to_string().contains("nothing needs `idle`"));
+    let outcome = run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap();
+    assert_eq!(outcome.report.iter().map(|ran| ran.id.as_str()).collect::<Vec<_>>(), ["one", "x"]);
+}
+
+#[test]
+fn nothing_is_computed_twice() {
+    let store = MemoryStore::new(1 << 20);
+    let go = |value: u32, name: &str| {
+        let nodes = format!(r#""{name}": Give(value: {value}), "x": Double(number: "{name}")"#);
+        let built = build(&request(&nodes, "\"out\": \"x\"")).unwrap();
+        let before = DOUBLED.load(Ordering::SeqCst);
+        run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+        DOUBLED.load(Ordering::SeqCst) - before
+    };
+    assert_eq!(go(1, "one"), 1);
+    assert_eq!(go(1, "one"), 0);
+    assert_eq!(go(1, "renamed"), 0, "names are not in the key");
+    assert_eq!(go(2, "one"), 1, "parameters are");
+}
+
+#[test]
+fn nodes_are_mapped_over_tiles() {
+    let nodes = r#""pic": Grey(edge: 10), "cut": Cut(image: "pic"), "x": Place(image: "cut", whole: "pic")"#;
+    let built = build(&request(nodes, "\"out\": \"x\"")).unwrap();
+    let store = MemoryStore::new(1 << 20);
+    let before = PLACED.load(Ordering::SeqCst);
+    let outcome = run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+    assert_eq!(PLACED.load(Ordering::SeqCst) - before, 9);
+    let engine::value::Value::Tiles(tiles) = &outcome.values["out"] else { panic!("tiles expected") };
+    assert_eq!(tiles.frame, Size::new(10, 10));
+    for tile in &tiles.items {
+        assert_eq!((tile.pixels.plane(0)[0], tile.pixels.plane(1)[0]), (tile.outer.x as f32, tile.outer.y as f32));
+    }
+    let again = run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+    assert_eq!(PLACED.load(Ordering::SeqCst) - before, 9, "every tile was kept");
+    assert!(again.report.iter().any(|ran| ran.how == How::Mapped { computed: 0, kept: 9 }));
+}
+
+#[test]
+fn a_run_can_be_stopped() {
+    let built = build(&request(r#""one": Give(), "x": Wait(number: "one")"#, "\"out\": \"x\"")).unwrap();
+    let cancel = AtomicBool::new(false);
+    let stop_at_progress = |event: Event<'_>| {
+        if matches!(event, Event::Progress { .. }) {
+            cancel.store(true, Ordering::SeqCst);
+        }
+    };
+    let stopped = run(&built.graph, &NoStore, &cancel, &stop_at_progress).unwrap_err();
+    assert_eq!(stopped.failure.blame, Blame::Cancelled);
+}
+
+#[test]
+fn inputs_are_bound_and_outputs_drained() {
+    let file = r#"Graph(format: 1, inputs: {"n": Number, "m": Optional(Number)}, outputs: {"out": "x"},
+                  nodes: {"x": Add(a: "n", b: "m")})"#;
+    let open = Request { file: Text { name: "f".into(), text: file.into() }, library: &NoLibrary, ..request("", "") };
+    let built = build(&open).unwrap();
+    let missing = run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap_err();
+    assert!(missing.failure.message.contains("nothing is given for the input `n`"));
+    let bind = |name: &str| Binding {
+        name: name.into(),
+        kind: "Give".into(),
+        fields: "(value: 4)".into(),
+        origin: name.into(),
+    };
+    let drain = Binding { name: "out".into(), kind: "Halve".into(), fields: "()".into(), origin: "-o".into() };
+    let bound = Request { inputs: vec![bind("n")], outputs: vec![drain], ..open };
+    let outcome = run(&build(&bound).unwrap().graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap();
+    assert!(matches!(outcome.values["out"], engine::value::Value::Number(2.0)));
+    let wrong = Request { inputs: vec![bind("k")], ..bound };
+    assert!(build(&wrong).unwrap_err().to_string().contains("the graph has no input `k`"));
+}
+
+#[test]
+fn contents_that_vanish_are_computed_again() {
+    /// Forgets every content that it promised.
+    struct Liar(MemoryStore);
+    impl Store for Liar {
+        fn outputs(&self, action: engine::digest::Digest) -> Option<Vec<engine::digest::Digest>> {
+            self.0.outputs(action)
+        }
+        fn content(&self, _: engine::digest::Digest) -> Option<engine::value::Value> {
+            None
+        }
+        fn put(&self, action: engine::digest::Digest, outputs: &[(engine::digest::Digest, engine::value::Value)]) {
+            self.0.put(action, outputs);
+        }
+    }
+    let built = build(&request(r#""one": Give(), "x": Add(a: "one")"#, "\"out\": \"x\"")).unwrap();
+    let store = Liar(MemoryStore::new(1 << 20));
+    for _ in 0..2 {
+        let outcome = run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+        assert!(matches!(outcome.values["out"], engine::value::Value::Number(1.0)));
+    }
+}
+
+#[test]
+fn a_failure_says_what_to_do() {
+    let failure = Failure::input("broken").hint("mend it").at("path");
+    assert_eq!(failure.to_string(), "broken");
+    assert_eq!(failure.field.as_deref(), Some("path"));
+}

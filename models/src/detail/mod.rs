@@ -1,0 +1,157 @@
+//! The detail network: a conditional flow that carries noise to a plausible residual over the faithful picture.
+
+mod net;
+mod run;
+
+use std::sync::OnceLock;
+
+use crate::layers::Weights;
+use crate::{Backbone, Card, Picture, Result, Watch};
+use net::Net;
+
+/// What kind of picture it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Style {
+    /// Anything.
+    Universal,
+    /// Photographs.
+    Realism,
+    /// Flat colours and ink lines.
+    Anime,
+    /// Thick paint with relief.
+    Impasto,
+    /// Washes on paper.
+    Watercolor,
+}
+
+impl Style {
+    /// All styles, in the order of the network's condition.
+    pub const ALL: [Self; 5] = [Self::Universal, Self::Realism, Self::Anime, Self::Impasto, Self::Watercolor];
+}
+
+/// How detail is sampled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// Picks one of the plausible residuals.
+    pub seed: u64,
+    /// Euler steps, 1 to 1000. Few are enough: the paths are nearly straight.
+    pub steps: u32,
+    /// How much is missing from the condition: log2 of the enlargement, 1 to 2 (what lies outside counts as the nearest end).
+    pub coarse: f32,
+    /// The style; `None` when it is not known.
+    pub style: Option<Style>,
+    /// Edge of the tiles that the network runs on, in pixels. Changes time and memory, never the result.
+    pub tile: u32,
+    /// Where the condition's first pixel lies in the whole picture (column, row): noise belongs to the place, so a preview
+    /// of a part sees the same noise as the whole picture.
+    pub origin: (u32, u32),
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { seed: 0, steps: 4, coarse: 1.0, style: None, tile: Detail::TILE, origin: (0, 0) }
+    }
+}
+
+/// The typical size of the residual at a coarseness of 1 to 2; what the network samples is in this unit.
+pub fn residual_scale(coarse: f32) -> f32 {
+    // In f64, as the last bit of f32's power is left to the C library.
+    (0.05 * 1.5f64.powf(f64::from(coarse) - 1.0)) as f32
+}
+
+/// The detail network with its weights.
+pub struct Detail {
+    net: Net,
+    card: Card,
+    digest: [u8; 32],
+}
+
+impl Detail {
+    /// A good edge for tiles: the network looks [`Detail::radius`] pixels far, which small tiles pay for.
+    pub const TILE: u32 = 512;
+
+    /// The network that ships in the binary, read on the first call.
+    ///
+    /// # Errors
+    /// When the embedded file is damaged.
+    pub fn embedded() -> Result<&'static Self> {
+        static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
+        static NET: OnceLock<Result<Detail>> = OnceLock::new();
+        NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
+    pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+        let about = Weights::about(file, "detail")?;
+        let net = Net::load(&Weights::read(file, "detail", "")?)?;
+        let card = Card {
+            name: "detail",
+            about: "invents plausible detail over a faithful picture",
+            licence: "MIT OR Apache-2.0",
+            bytes: file.len() as u64,
+            version: about.version,
+            trained: about.trained,
+        };
+        Ok(Self { net, card, digest: *blake3::hash(file).as_bytes() })
+    }
+
+    /// Samples the residual that turns a faithful picture into a plausible original: three planes of the condition's size;
+    /// the result is condition + creativity * residual.
+    ///
+    /// All steps run over the whole picture before the next one starts, each tile by tile with a margin of
+    /// [`Detail::radius`], so every tile size and thread count gives the same bits. Where the condition does not lie on
+    /// multiples of 8 of the whole picture, its border pixels are repeated up to there. Besides the result, 24 bytes per
+    /// pixel of the condition are needed, and about 100 bytes per pixel of one tile with its margin.
+    ///
+    /// # Errors
+    /// A picture that does not fit its size, a setting out of range, too little memory, or what `watch` stopped with; it is
+    /// asked before each tile of each step.
+    pub fn sample(&self, condition: Picture<'_>, sampling: &Sampling, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        run::sample(&self.net, condition, sampling, watch)
+    }
+
+    /// blake3 of the model file.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Name, size and licence.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// How far a pixel looks in one step.
+    pub fn radius(&self) -> u32 {
+        // A network deeper than u32 cannot be held in memory.
+        u32::try_from(self.net.radius()).unwrap_or(u32::MAX)
+    }
+
+    /// Floating-point operations per pixel and step, the tiles' margins left out.
+    pub fn flops_per_pixel(&self) -> f64 {
+        self.net.flops()
+    }
+}
+
+impl Backbone for Detail {
+    fn sample(&self, condition: Picture<'_>, sampling: &Sampling, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        Detail::sample(self, condition, sampling, watch)
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn flops_per_pixel(&self) -> f64 {
+        self.net.flops()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use super::*;
+use crate::layers::{Pool, Region};
+use crate::noise::gaussian;
+use crate::{Error, Unwatched};
+
+static GOLDEN: &[u8] = include_bytes!("../../tests/golden/detail_tiny.safetensors");
+
+fn picture(width: u32, height: u32) -> Vec<f32> {
+    (0..3 * width * height).map(|i| 0.5 + 0.2 * gaussian(5, i, 0, 0, 0)).collect()
+}
+
+/// The golden network has random weights everywhere, so nothing in it is zero by chance.
+fn tiny() -> Net {
+    Net::load(&Weights::read(GOLDEN, "golden", "net.").unwrap()).unwrap()
+}
+
+fn sampled(net: &Net, width: u32, height: u32, rgb: &[f32], sampling: &Sampling) -> Vec<f32> {
+    run::sample(net, Picture::new(width, height, rgb).unwrap(), sampling, &mut Unwatched).unwrap()
+}
+
+#[test]
+fn velocity_equals_pytorch() {
+    let golden = Weights::read(GOLDEN, "golden", "").unwrap();
+    let (b, h, w) = (2, 24, 16);
+    let tensor = |name| golden.tensor(name, &[b, 3, h, w]).unwrap();
+    let (z, cond, wanted) = (tensor("in.z"), tensor("in.cond"), tensor("out.v"));
+    let (time, coarse) = (golden.tensor("in.t", &[b]).unwrap(), golden.tensor("in.coarse", &[b]).unwrap());
+    let net = tiny();
+    for n in 0..b {
+        let part = |all: &'_ [f32]| all[n * 3 * h * w..][..3 * h * w].to_vec();
+        let (z, cond) = (part(&z), part(&cond));
+        let at =
+            |c: usize, y: usize, x: usize| if c < 3 { z[(c * h + y) * w + x] } else { cond[((c - 3) * h + y) * w + x] };
+
+        let mut pool = Pool::default();
+        let mut halves = pool.map(Region::whole(w / 2, h / 2), 24).unwrap();
+        for (y, row) in halves.rows_mut().enumerate() {
+            for (i, value) in row.iter_mut().enumerate() {
+                let (x, c) = (i / 24, i % 24);
+                *value = at(c / 4, 2 * y + c / 2 % 2, 2 * x + c % 2);
+            }
+        }
+        let e = net.embed(time[n], coarse[n], None);
+        let fill = |map: &mut crate::layers::Map, first: usize| {
+            let channels = map.channels;
+            for (y, row) in map.rows_mut().enumerate() {
+                for (x, pixel) in row.chunks_mut(channels).enumerate() {
+                    (0..6).for_each(|c| pixel[first + c] = at(c, y, x));
+                }
+            }
+        };
+        let v = net.velocity(&halves, fill, &e, &mut pool).unwrap();
+        let wanted = part(&wanted);
+        let scale = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        for (i, wanted) in wanted.iter().enumerate() {
+            let (c, y, x) = (i / (h * w), i / w % h, i % w);
+            let found = v.values[v.at(x, y) + c];
+            assert!((found - wanted).abs() < 1e-5 * scale, "picture {n}, {c} {y} {x}: {found} for {wanted}");
+        }
+    }
+}
+
+#[test]
+fn tiles_do_not_change_a_bit() {
+    let net = tiny();
+    for (width, height, origin) in [(1, 1, (0, 0)), (1, 40, (5, 3)), (37, 53, (8, 16)), (200, 130, (3, 1001))] {
+        let rgb = picture(width, height);
+        let run = |tile| {
+            let sampling = Sampling { seed: 3, steps: 2, coarse: 1.6, tile, origin, style: Some(Style::Anime) };
+            sampled(&net, width, height, &rgb, &sampling).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let whole = run(1000);
+        assert_eq!(whole.len() as u32, 3 * width * height);
+        assert!(whole == run(64) && whole == run(16) && whole == run(u32::MAX), "{width}x{height} at {origin:?}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let (net, rgb) = (tiny(), picture(60, 44));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| sampled(&net, 60, 44, &rgb, &Sampling::default()))
+    };
+    assert_eq!(run(1), run(5));
+}
+
+/// A part that is cut on multiples of 8 with a margin of the radius per step sees what the whole picture sees.
+#[test]
+fn a_preview_equals_the_whole_picture() {
+    let net = tiny();
+    let margin = (net.radius() as u32).next_multiple_of(8);
+    let (width, height) = (2 * margin + 40, 60);
+    let rgb = picture(width, height);
+    let sampling = Sampling { steps: 1, seed: 11, ..Sampling::default() };
+    let whole = sampled(&net, width, height, &rgb, &sampling);
+
+    let part: Vec<f32> = rgb.chunks(width as usize).flat_map(|row| &row[32..]).copied().collect();
+    let origin = (32, 0);
+    let found = sampled(&net, width - 32, height, &part, &Sampling { origin, ..sampling });
+    let rows = whole.chunks(width as usize).zip(found.chunks(width as usize - 32));
+    for (whole, found) in rows {
+        assert_eq!(whole[32 + margin as usize..], found[margin as usize..]);
+    }
+}
+
+#[test]
+fn seed_style_and_coarseness_matter() {
+    let (net, rgb) = (tiny(), picture(16, 16));
+    let base = Sampling::default();
+    let run = |sampling: Sampling| sampled(&net, 16, 16, &rgb, &sampling);
+    let first = run(base.clone());
+    assert_ne!(first, run(Sampling { seed: 1, ..base.clone() }));
+    assert_ne!(first, run(Sampling { coarse: 2.0, ..base.clone() }));
+    assert_ne!(first, run(Sampling { steps: 5, ..base.clone() }));
+    assert_ne!(first, run(Sampling { origin: (8, 0), ..base.clone() }));
+    assert_ne!(first, run(Sampling { style: Some(Style::Impasto), ..base.clone() }));
+}
+
+#[test]
+fn embedded_weights_work() {
+    let net: &dyn Backbone = Detail::embedded().unwrap();
+    let rgb = picture(24, 10);
+    let mut steps = 0;
+    let mut watch = |done, total| {
+        steps += 1;
+        assert!(done <= total && total == 6);
+        Ok(())
+    };
+    let sampling = Sampling { steps: 3, tile: 16, ..Sampling::default() };
+    let out = net.sample(Picture::new(24, 10, &rgb).unwrap(), &sampling, &mut watch).unwrap();
+    assert!(out.len() == rgb.len() && out.iter().all(|value| value.is_finite()));
+    assert_eq!(steps, 7);
+    assert!(net.flops_per_pixel() > 0.0 && net.card().bytes <= 16 << 20, "DESIGN.md allows 16 MB");
+}
+
+#[test]
+fn wrong_settings_are_errors() {
+    let rgb = picture(4, 4);
+    let good = Sampling::default();
+    for (name, sampling) in [
+        ("steps", Sampling { steps: 0, ..good.clone() }),
+        ("steps", Sampling { steps: u32::MAX, ..good.clone() }),
+        ("tile", Sampling { tile: 0, ..good.clone() }),
+        ("coarse", Sampling { coarse: f32::NAN, ..good.clone() }),
+        ("origin x", Sampling { origin: (u32::MAX, 0), ..good.clone() }),
+        ("origin y", Sampling { origin: (0, u32::MAX - 5), ..good.clone() }),
+    ] {
+        let out = run::sample(&tiny(), Picture::new(4, 4, &rgb).unwrap(), &sampling, &mut Unwatched);
+        assert!(matches!(out, Err(Error::Setting { name: found, .. }) if found == name), "{name}");
+    }
+    let short = Picture { width: 4, height: 5, rgb: &rgb };
+    assert!(matches!(run::sample(&tiny(), short, &good, &mut Unwatched), Err(Error::PictureSize { .. })));
+}
+
+#[test]
+fn broken_files_are_errors() {
+    let good: &[u8] = include_bytes!("../../weights/detail.safetensors");
+    for len in [0, 7, 8, 100, good.len() / 2, good.len() - 1] {
+        assert!(Detail::from_safetensors(&good[..len]).is_err());
+    }
+    let other: &[u8] = include_bytes!("../../weights/faithful.safetensors");
+    let message = Detail::from_safetensors(other).err().unwrap().to_string();
+    assert_eq!(message, "model file `detail`: it holds the network `faithful`");
+}

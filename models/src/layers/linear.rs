@@ -1,0 +1,28 @@
+//! Fully connected layer, for the few values of a condition.
+
+use super::Weights;
+use crate::Result;
+
+/// `weight * x + bias`.
+pub(crate) struct Linear {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    /// Reads `{name}.weight` (out, in) and `{name}.bias` (out).
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn load(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = weights.tensor(&format!("{name}.bias"), &[outputs])?;
+        Ok(Self { weight, bias })
+    }
+
+    /// One sum per output, in the order of the inputs and without fused instructions: the same on every machine.
+    pub(crate) fn run(&self, input: &[f32]) -> Vec<f32> {
+        let rows = self.weight.chunks_exact(input.len().max(1));
+        rows.zip(&self.bias).map(|(row, bias)| row.iter().zip(input).fold(*bias, |sum, (w, x)| sum + w * x)).collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! Reading and writing picture files: all that `Load`, `MaskLoad` and `Save` have in common, and the only place in this
+//! crate that touches the disk.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where files are read and written")]
+
+mod decode;
+mod encode;
+mod exif;
+mod jpeg;
+mod png;
+mod write;
+
+pub(crate) use encode::{Encoding, Format, encode};
+pub(crate) use write::{OnExists, write};
+
+use crate::limits::Limits;
+use engine::{
+    Blame, Failure, NodeResult,
+    digest::Digest,
+    value::{Image, Size},
+};
+use std::{fs::File, io, io::Read, path::Path};
+
+/// What a picture file says in its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Width and height as shown, with the orientation applied.
+    pub size: Size,
+    /// 3 for RGB, 4 when there is an alpha plane.
+    pub channels: usize,
+}
+
+/// Reads the header of a picture file, and checks it against the limits.
+///
+/// # Errors
+/// When there is no such file, it is no picture, or it is larger than the limits allow.
+pub fn probe(path: &str, limits: &Limits) -> NodeResult<Header> {
+    decode::header(path, &bytes(path, limits)?, limits)
+}
+
+/// Reads a picture file.
+///
+/// # Errors
+/// When there is no such file, it is no picture, it is broken, or it is larger than the limits allow.
+pub fn read(path: &str, limits: &Limits) -> NodeResult<Image> {
+    decode::image(path, &bytes(path, limits)?, limits)
+}
+
+/// The recipe (graph, parameters, seed) that `Save` wrote into a picture file; `None` when there is none. The text is
+/// whatever the file says: parse it as untrusted.
+///
+/// # Errors
+/// When there is no such file, or it is larger than the limits allow.
+pub fn recipe(path: &str, limits: &Limits) -> NodeResult<Option<String>> {
+    let bytes = bytes(path, limits)?;
+    Ok(png::recipe(&bytes).or_else(|| jpeg::recipe(&bytes)))
+}
+
+/// Digest of the content of a file.
+///
+/// # Errors
+/// When there is no such file or it cannot be read.
+pub fn digest(path: &str, limits: &Limits) -> NodeResult<Digest> {
+    let (mut file, _) = open(path, limits)?;
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut file, &mut hasher).map_err(|error| unreadable(path, &error))?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+fn open(path: &str, limits: &Limits) -> NodeResult<(File, u64)> {
+    if path.is_empty() {
+        return Err(Failure::new(Blame::Graph, "no file is named").at("path").hint("set `path: \"picture.png\"`"));
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let about = file.metadata().map_err(|error| unreadable(path, &error))?;
+    if about.is_dir() {
+        return Err(Failure::input(format!("`{path}` is a folder, not a picture file"))
+            .at("path")
+            .hint("name a file, or work through the folder with `upweave upscale -r`"));
+    }
+    if about.is_file() && about.len() == 0 {
+        return Err(Failure::input(format!("`{path}` is empty")).at("path").hint("copy or download the file again"));
+    }
+    limits.check_file(path, about.len()).map_err(|failure| failure.at("path"))?;
+    Ok((file, about.len()))
+}
+
+fn bytes(path: &str, limits: &Limits) -> NodeResult<Vec<u8>> {
+    let (file, length) = open(path, limits)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX)).map_err(|_| {
+        Failure::new(Blame::Resource, format!("there is no memory to read `{path}`")).hint("close other programs")
+    })?;
+    // A pipe or a growing file tells no length beforehand: the limit holds for what really comes.
+    let most = limits.file_bytes.unwrap_or(u64::MAX);
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    limits.check_file(path, bytes.len() as u64).map_err(|failure| failure.at("path"))?;
+    if bytes.is_empty() {
+        return Err(Failure::input(format!("`{path}` is empty")).at("path"));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &str, error: &io::Error) -> Failure {
+    let failure = match error.kind() {
+        io::ErrorKind::NotFound => {
+            let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+            match folder {
+                Some(folder) => {
+                    Failure::input(format!("no such file `{path}`: there is no folder `{}`", folder.display()))
+                }
+                None => Failure::input(format!("no such file `{path}`")),
+            }
+            .hint("check the spelling; paths start from the folder that the command runs in")
+        }
+        io::ErrorKind::PermissionDenied => {
+            Failure::input(format!("`{path}` may not be read")).hint("check the permissions of the file")
+        }
+        io::ErrorKind::IsADirectory => Failure::input(format!("`{path}` is a folder, not a picture file")),
+        _ => Failure::input(format!("`{path}` cannot be read: {error}")),
+    };
+    failure.at("path")
+}

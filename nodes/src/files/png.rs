@@ -1,0 +1,128 @@
+//! PNG chunks: what is to be known before the decoder sees the file.
+
+use crate::limits::METADATA_BYTES;
+use std::borrow::Cow;
+
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Keyword of the text chunk that holds the recipe.
+pub(super) const RECIPE: &str = "upweave";
+
+/// Keyword of the text chunk that holds XMP.
+pub(super) const XMP: &str = "XML:com.adobe.xmp";
+
+pub(super) fn is_png(bytes: &[u8]) -> bool {
+    bytes.starts_with(SIGNATURE)
+}
+
+/// One chunk: its name, where it starts (with its length), where it ends (behind its sum), and its data.
+struct Chunk<'a> {
+    name: &'a [u8],
+    start: usize,
+    end: usize,
+    data: &'a [u8],
+}
+
+/// The chunks before the pixels.
+fn head(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+    let mut at = SIGNATURE.len();
+    std::iter::from_fn(move || {
+        let length = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
+        let name = bytes.get(at + 4..at + 8)?;
+        let end = at.checked_add(12)?.checked_add(length)?;
+        let data = bytes.get(..end)?.get(at + 8..end - 4)?;
+        let chunk = Chunk { name, start: at, end, data };
+        at = end;
+        (name != b"IDAT" && name != b"IEND").then_some(chunk)
+    })
+}
+
+/// Most bytes of one row of pixels, by the header.
+pub(super) fn row_bytes(bytes: &[u8]) -> usize {
+    let width = bytes.get(16..20).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+    (width as usize).saturating_mul(8)
+}
+
+/// The file without text that nobody reads and without metadata above the limit. Texts are inflated by the decoder
+/// otherwise, so a few bytes could become gigabytes.
+pub(super) fn lean(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let unwanted = |chunk: &Chunk<'_>| match chunk.name {
+        b"tEXt" | b"zTXt" => true,
+        b"iTXt" => !chunk.data.starts_with(XMP.as_bytes()) || chunk.data.len() > METADATA_BYTES,
+        b"iCCP" | b"eXIf" => chunk.data.len() > METADATA_BYTES,
+        _ => false,
+    };
+    let mut kept = Vec::new();
+    let mut copied = 0;
+    for chunk in head(bytes).filter(unwanted) {
+        kept.extend_from_slice(&bytes[copied..chunk.start]);
+        copied = chunk.end;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    kept.extend_from_slice(&bytes[copied..]);
+    Cow::Owned(kept)
+}
+
+/// Dots per inch.
+pub(super) fn dpi(bytes: &[u8]) -> Option<(f64, f64)> {
+    const INCH: f64 = 0.0254;
+    let data = head(bytes).find(|chunk| chunk.name == b"pHYs")?.data;
+    let x = u32::from_be_bytes(data.get(..4)?.try_into().ok()?);
+    let y = u32::from_be_bytes(data.get(4..8)?.try_into().ok()?);
+    (data.get(8) == Some(&1) && x > 0 && y > 0).then(|| (f64::from(x) * INCH, f64::from(y) * INCH))
+}
+
+/// The recipe, when the file carries one.
+pub(super) fn recipe(bytes: &[u8]) -> Option<String> {
+    if !is_png(bytes) {
+        return None;
+    }
+    // Keyword, compression flag and method, language, translated keyword, text. `Save` writes it uncompressed.
+    let data = head(bytes)
+        .filter(|chunk| chunk.name == b"iTXt" && chunk.data.len() <= METADATA_BYTES)
+        .find_map(|chunk| chunk.data.strip_prefix(RECIPE.as_bytes())?.strip_prefix(&[0, 0, 0]))?;
+    let text = data.splitn(3, |&b| b == 0).nth(2)?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        for (name, data) in chunks {
+            bytes.extend((data.len() as u32).to_be_bytes());
+            bytes.extend(*name);
+            bytes.extend(*data);
+            bytes.extend([0; 4]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn texts_go_and_the_rest_stays() {
+        let full = file(&[
+            (b"IHDR", &[0; 13]),
+            (b"zTXt", b"bomb"),
+            (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"),
+            (b"iTXt", b"upweave\0\0\0\0\0Graph()"),
+            (b"pHYs", &[0, 0, 11, 19, 0, 0, 11, 19, 1]),
+            (b"IDAT", b"z"),
+        ]);
+        let lean = lean(&full);
+        assert!(!lean.windows(4).any(|w| w == b"zTXt"));
+        assert!(lean.windows(5).any(|w| w == b"adobe"));
+        assert!(lean.windows(4).any(|w| w == b"IDAT"));
+        assert_eq!(recipe(&full).as_deref(), Some("Graph()"));
+        let (x, _) = dpi(&full).unwrap();
+        assert!((x - 72.0).abs() < 0.1);
+        for cut in 0..full.len() {
+            super::lean(&full[..cut]);
+            recipe(&full[..cut]);
+            dpi(&full[..cut]);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Limits on what is read and made, so that no file and no parameter can exhaust a machine.
+
+use engine::{
+    Blame, Failure, NodeResult, schemars,
+    schemars::JsonSchema,
+    serde::{Deserialize, Serialize},
+    value::Size,
+};
+
+/// Metadata blocks (ICC, EXIF, XMP) above this many bytes are dropped: 4 MiB. No flag lifts it.
+pub const METADATA_BYTES: usize = 4 << 20;
+
+/// What is refused before any memory is spent on it. `None` means no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "engine::serde", default, deny_unknown_fields)]
+#[schemars(crate = "engine::schemars")]
+pub struct Limits {
+    /// Most pixels of a picture that is read.
+    pub input_pixels: Option<u64>,
+    /// Most pixels of a picture that is made.
+    pub output_pixels: Option<u64>,
+    /// Most bytes of a file that is read.
+    pub file_bytes: Option<u64>,
+    /// Most seconds that decoding may take.
+    pub decode_seconds: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::LOCAL
+    }
+}
+
+/// A named set of limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// One person's own machine and own pictures.
+    #[default]
+    Local,
+    /// A server that takes pictures from strangers.
+    Server,
+    /// No limits: what fits into memory.
+    Unlimited,
+}
+
+impl Profile {
+    /// All profiles, in the order of the table.
+    pub const ALL: [Self; 3] = [Self::Local, Self::Server, Self::Unlimited];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Server => "server",
+            Self::Unlimited => "unlimited",
+        }
+    }
+
+    /// The profile of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+
+    /// Its limits.
+    pub const fn limits(self) -> Limits {
+        match self {
+            Self::Local => Limits::LOCAL,
+            Self::Server => Limits::SERVER,
+            Self::Unlimited => Limits::UNLIMITED,
+        }
+    }
+}
+
+/// One row of the table that `upweave limits` prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What is limited.
+    pub about: &'static str,
+    /// The flag that sets it, when one does.
+    pub flag: Option<&'static str>,
+    /// The limit in each profile, in the order of [`Profile::ALL`].
+    pub values: [String; 3],
+}
+
+impl Limits {
+    /// See [`Profile::Local`].
+    pub const LOCAL: Self = Self {
+        input_pixels: Some(268_000_000),
+        output_pixels: Some(1_024_000_000),
+        file_bytes: Some(512 << 20),
+        decode_seconds: Some(30),
+    };
+
+    /// See [`Profile::Server`].
+    pub const SERVER: Self = Self {
+        input_pixels: Some(50_000_000),
+        output_pixels: Some(512_000_000),
+        file_bytes: Some(64 << 20),
+        decode_seconds: Some(30),
+    };
+
+    /// See [`Profile::Unlimited`].
+    pub const UNLIMITED: Self =
+        Self { input_pixels: None, output_pixels: None, file_bytes: None, decode_seconds: None };
+
+    /// The table of all limits and profiles.
+    pub fn table() -> Vec<Row> {
+        let row = |about, flag, show: &dyn Fn(Limits) -> Option<String>| Row {
+            about,
+            flag,
+            values: Profile::ALL.map(|profile| show(profile.limits()).unwrap_or_else(|| "no limit".to_owned())),
+        };
+        let fixed = |about, text: &str| Row { about, flag: None, values: std::array::from_fn(|_| text.to_owned()) };
+        vec![
+            row("pixels of an input picture", Some("--max-input-pixels"), &|l| l.input_pixels.map(megapixels)),
+            row("pixels of an output picture", Some("--max-output-pixels"), &|l| l.output_pixels.map(megapixels)),
+            row("bytes of an input file", Some("--max-file-bytes"), &|l| l.file_bytes.map(mebibytes)),
+            row("time to decode a picture", None, &|l| l.decode_seconds.map(|s| format!("{s} s"))),
+            fixed("one metadata block (ICC, EXIF, XMP), dropped above", &mebibytes(METADATA_BYTES as u64)),
+        ]
+    }
+
+    /// Refuses a picture that is too large to be read.
+    ///
+    /// # Errors
+    /// [`Blame::Limit`].
+    pub fn check_input(&self, what: &str, size: Size) -> NodeResult<()> {
+        match self.input_pixels {
+            Some(most) if size.area() > most => Err(Failure::new(
+                Blame::Limit,
+                format!(
+                    "`{what}` is {size} pixels ({}), above the limit of {} for input pictures",
+                    megapixels(size.area()),
+                    megapixels(most)
+                ),
+            )
+            .hint(format!("allow it with `--max-input-pixels {}` or `--limits unlimited`", size.area()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a picture that is too large to be made.
+    ///
+    /// # Errors
+    /// [`Blame::Limit`].
+    pub fn check_output(&self, size: Size) -> NodeResult<()> {
+        match self.output_pixels {
+            Some(most) if size.area() > most => Err(Failure::new(
+                Blame::Limit,
+                format!(
+                    "the result would be {size} pixels ({}), above the limit of {} for output pictures",
+                    megapixels(size.area()),
+                    megapixels(most)
+                ),
+            )
+            .hint(format!("allow it with `--max-output-pixels {}` or `--limits unlimited`", size.area()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a file that is too large to be read.
+    ///
+    /// # Errors
+    /// [`Blame::Limit`].
+    pub fn check_file(&self, what: &str, bytes: u64) -> NodeResult<()> {
+        match self.file_bytes {
+            Some(most) if bytes > most => Err(Failure::new(
+                Blame::Limit,
+                format!("`{what}` has {}, above the limit of {} for input files", mebibytes(bytes), mebibytes(most)),
+            )
+            .hint(format!("allow it with `--max-file-bytes {bytes}` or `--limits unlimited`"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn megapixels(pixels: u64) -> String {
+    let mp = pixels as f64 / 1e6;
+    if mp < 10.0 { format!("{mp:.1} MP") } else { format!("{mp:.0} MP") }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib.fract() == 0.0 || mib >= 100.0 { format!("{mib:.0} MiB") } else { format!("{mib:.1} MiB") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_the_limit_and_the_flag() {
+        let failure = Limits::LOCAL.check_input("huge.png", Size::new(31_623, 31_623)).unwrap_err();
+        assert_eq!(failure.blame, Blame::Limit);
+        assert!(failure.message.contains("268 MP"), "{}", failure.message);
+        assert!(failure.hint.unwrap().contains("--max-input-pixels"));
+        assert!(Limits::UNLIMITED.check_input("huge.png", Size::new(u32::MAX, u32::MAX)).is_ok());
+        assert!(Limits::SERVER.check_file("big.tif", (64 << 20) + 1).is_err());
+        assert!(Limits::LOCAL.check_output(Size::new(32_000, 32_000)).is_ok());
+        assert!(Limits::LOCAL.check_output(Size::new(32_001, 32_000)).is_err());
+    }
+
+    #[test]
+    fn the_table_holds_every_profile() {
+        let table = Limits::table();
+        assert_eq!(table[0].values, ["268 MP", "50 MP", "no limit"]);
+        assert_eq!(table[2].values, ["512 MiB", "64 MiB", "no limit"]);
+        assert_eq!(Profile::from_name("server"), Some(Profile::Server));
+    }
+}

@@ -1,0 +1,95 @@
+use crate::files::{self, Encoding, Format, OnExists};
+use engine::{
+    Blame, Cx, Failure, In, Node, NodeResult,
+    schemars::JsonSchema,
+    serde::{Deserialize, Serialize},
+    value::{Image, SampleDepth, Text},
+};
+use std::path::Path;
+
+/// Bits per sample in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "engine::serde")]
+#[schemars(crate = "engine::schemars")]
+pub enum Depth {
+    /// Those of the file that the picture came from, as far as the format has them.
+    #[default]
+    Auto,
+    /// 8 bits.
+    Eight,
+    /// 16 bits, where the format has them.
+    Sixteen,
+}
+
+engine::node! {
+    /// Writes a picture to a file, and gives the name of the file.
+    ///
+    /// The file appears whole or not at all: it is written under another name in the same folder, flushed to the disk
+    /// and renamed. Colour profile, EXIF, XMP and resolution go along as far as the format has a place for them (PNG
+    /// and JPEG: all; WebP: profile and EXIF; TIFF: profile), 16 bits and alpha stay where the format has them, and
+    /// what was read grey is written grey. Where a format has no alpha (JPEG, PNM, HDR) the picture is laid on white.
+    /// Samples are rounded to the nearest step; what lies outside of 0 to 1 is cut. Pictures written as EXR or HDR are
+    /// turned to linear light by the sRGB curve.
+    pub struct Save, version 1 {
+        /// Picture to write.
+        image: In<Image>,
+        /// The file, from the folder that the command runs in.
+        path: String,
+        /// Format of the file.
+        format: Format = Format::Auto,
+        /// Quality of JPEG, 1 (small) to 100 (good). All other formats are lossless.
+        #[schemars(range(min = 1, max = 100))]
+        quality: u32 = 92,
+        /// Bits per sample.
+        depth: Depth = Depth::Auto,
+        /// Leaves out colour profile, EXIF, XMP and resolution.
+        strip_metadata: bool = false,
+        /// A text that tells how the picture was made; `upweave run picture.png` reads it. Kept in PNG and JPEG files.
+        recipe: Option<String>,
+        /// What happens when the file is there already.
+        on_exists: OnExists = OnExists::Overwrite,
+    }
+}
+
+impl Save {
+    fn format(&self) -> Result<Format, Failure> {
+        match self.format {
+            Format::Auto => Format::of(Path::new(&self.path)).ok_or_else(|| {
+                Failure::new(Blame::Graph, format!("the ending of `{}` names no format that is written", self.path))
+                    .at("path")
+                    .hint("end it with .png, .jpg, .webp, .tif, .bmp, .tga, .qoi, .ppm, .exr or .hdr, or set `format`")
+            }),
+            format => Ok(format),
+        }
+    }
+}
+
+impl Node for Save {
+    type Out = Text;
+    const CACHED: bool = false;
+
+    fn check(&self) -> Vec<Failure> {
+        if self.path.is_empty() {
+            return vec![Failure::new(Blame::Graph, "no file is named").at("path").hint("set `path: \"result.png\"`")];
+        }
+        self.format().err().into_iter().collect()
+    }
+
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Text> {
+        let image = cx.get(&self.image)?;
+        let encoding = Encoding {
+            format: self.format()?,
+            quality: self.quality.clamp(1, 100) as u8,
+            depth: match self.depth {
+                Depth::Auto => None,
+                Depth::Eight => Some(SampleDepth::Eight),
+                Depth::Sixteen => Some(SampleDepth::Sixteen),
+            },
+            metadata: !self.strip_metadata,
+            recipe: self.recipe.as_deref(),
+        };
+        cx.checkpoint()?;
+        let path = files::write(Path::new(&self.path), self.on_exists, |out| files::encode(&image, &encoding, out))?;
+        Ok(Text(path.to_string_lossy().into_owned()))
+    }
+}
