@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let picture = Picture::new(width, height, &rgb)?;
     let pixels = f64::from(width * height) / 1e6;
     for factor in [Factor::X2, Factor::X4] {
-        for tile in [64, 128, Faithful::TILE, 512] {
+        for tile in [64, Faithful::TILE, 256, 512] {
             let (name, area) = (format!("enlarge x{}, tiles of {tile}", factor.get()), f64::from(factor.get().pow(2)));
             let work = faithful.flops_per_pixel(factor) * pixels / 1e3;
             let damage = DamageCondition::default();

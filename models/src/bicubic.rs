@@ -96,9 +96,9 @@ mod tests {
             let ramp: Vec<f32> = (0..3 * 16).map(|i| (i % 16) as f32).collect();
             let out = bicubic(Picture::new(16, 1, &ramp).unwrap(), factor).unwrap();
             let scale = factor.get() as usize;
-            for x in 3 * scale..13 * scale {
+            for (x, found) in out.iter().enumerate().take(13 * scale).skip(3 * scale) {
                 let exact = (x as f32 + 0.5) / scale as f32 - 0.5;
-                assert!((out[x] - exact).abs() < 1e-5, "{factor:?} {x}: {} for {exact}", out[x]);
+                assert!((found - exact).abs() < 1e-5, "{factor:?} {x}: {found} for {exact}");
             }
         }
     }

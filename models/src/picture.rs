@@ -82,8 +82,8 @@ impl DamageCondition {
     /// number as no damage.
     pub(crate) fn planes(self) -> [f32; 3] {
         let quality = self.jpeg_quality.map_or(0.0, |quality| (100.0 - quality) / 100.0);
-        // `max` before `min`: f32::max turns NaN into 0.
-        [self.noise_sigma / 50.0, quality, self.blur_sigma / 3.0].map(|value| value.max(0.0).min(1.0))
+        // f32::max turns NaN into 0.
+        [self.noise_sigma / 50.0, quality, self.blur_sigma / 3.0].map(|value| value.max(0.0).clamp(0.0, 1.0))
     }
 }
 

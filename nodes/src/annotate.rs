@@ -1,4 +1,4 @@
-use crate::pixel::lettering;
+use crate::pixel::{lettering, unit};
 use engine::{
     Cx, Forecast, In, Node, NodeResult, Outputs, Shapes,
     value::{Guide, Image, RegionKind, Regions, Text},
@@ -82,8 +82,7 @@ fn write(out: &mut Image, text: &str, at: [i64; 2], dot: i64) {
 
 /// Blue over green to red.
 fn heat(v: f32) -> [f32; 3] {
-    // `max` first: it turns NaN into 0.
-    let v = v.max(0.0).min(1.0);
+    let v = unit(v);
     [(2.0 * v - 1.0).max(0.0), 1.0 - (2.0 * v - 1.0).abs(), (1.0 - 2.0 * v).max(0.0)]
 }
 

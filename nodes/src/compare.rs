@@ -1,3 +1,4 @@
+use crate::pixel::unit;
 use engine::{
     Cx, Forecast, In, Node, NodeResult, Outputs, Shapes, outputs,
     value::{Image, Number, Text},
@@ -43,8 +44,7 @@ struct Luma {
 impl Luma {
     fn new(image: &Image, left: usize, width: usize, height: usize) -> Self {
         let row = image.size().width as usize;
-        // `max` first: it turns NaN into black.
-        let step = |plane: usize, i: usize| f64::from((image.plane(plane)[i].max(0.0).min(1.0) * 255.0).round());
+        let step = |plane: usize, i: usize| f64::from((unit(image.plane(plane)[i]) * 255.0).round());
         let samples = (0..width * height)
             .into_par_iter()
             .map(|i| {

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_fill() {
-        let image = Image::new(Size::new(3, 1), 3, vec![0.1, 0.2, 0.3].repeat(3), Default::default());
+        let image = Image::new(Size::new(3, 1), 3, [0.1, 0.2, 0.3].repeat(3), Default::default());
         let row = |fill| {
             let node = Pad { left: 4, right: 3, fill, colour: vec![0.9, 0.9, 0.9], ..Pad::default() };
             node.pad(&image).unwrap().plane(0).to_vec()

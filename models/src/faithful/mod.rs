@@ -19,7 +19,7 @@ pub struct Faithful {
 
 impl Faithful {
     /// A good edge for the tiles of [`Faithful::enlarge`], in pixels of the input.
-    pub const TILE: u32 = 192;
+    pub const TILE: u32 = 128;
 
     /// The network that ships in the binary, read on the first call.
     ///
@@ -53,7 +53,7 @@ impl Faithful {
     ///
     /// The network runs on cells of `tile` x `tile` pixels of the picture with a margin of [`Faithful::radius`], one after
     /// the other, each on all threads. Every tile size gives the same bits. Besides the result, 16 bytes per channel of the
-    /// network and pixel of one tile with its margin are needed: 36 MB for 192 pixels and 48 channels.
+    /// network and pixel of one tile with its margin are needed: 18 MB for 128 pixels and 48 channels.
     ///
     /// # Errors
     /// A picture that does not fit its size, a `tile` of 0, too little memory, or what `watch` stopped with; it is asked

@@ -327,11 +327,14 @@ impl Job<'_> {
     }
 
     /// The sums of `P` pixels of one block, pixel by pixel. All of the time goes here: sums and weights stay in registers,
-    /// which is why the sums leave through memory instead of in an array that someone could index.
+    /// which is why the sums leave through memory instead of in an array that someone could index. The loops run over constant
+    /// ranges, as those are unrolled early; written with iterators, the sums end up on the stack and a third of the speed is
+    /// left.
     ///
     /// # Safety
     /// As `tile`; `to` must be writable for P * NV vectors.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     unsafe fn patches<V: Simd, const P: usize, const NV: usize>(
         &self,
         block: &Block,
@@ -349,8 +352,8 @@ impl Job<'_> {
             let mut sums = [[V::splat(0.0); NV]; P];
             for v in 0..NV {
                 let start = V::load(bias.add(v * V::LANES));
-                for sum in &mut sums {
-                    sum[v] = start;
+                for p in 0..P {
+                    sums[p][v] = start;
                 }
             }
             let step = stride * source.pixel;
@@ -409,9 +412,9 @@ impl Job<'_> {
                     let scale: [V; NV] = fetch(scale.as_ptr().add(block.first), block.channels);
                     let shift: [V; NV] = fetch(shift.as_ptr().add(block.first), block.channels);
                     for p in 0..pixels {
-                        for v in 0..NV {
+                        for (v, (scale, shift)) in scale.into_iter().zip(shift).enumerate() {
                             let sum = sums.add(p * block_len + v * V::LANES);
-                            simd::silu(V::load(sum).fma(scale[v], shift[v])).store(sum);
+                            simd::silu(V::load(sum).fma(scale, shift)).store(sum);
                         }
                     }
                 }
@@ -420,9 +423,9 @@ impl Job<'_> {
                     let gain = V::splat(gain);
                     for p in 0..pixels {
                         let base: [V; NV] = fetch(base.as_ptr().add(at + p * place.pixel), block.channels);
-                        for v in 0..NV {
+                        for (v, base) in base.into_iter().enumerate() {
                             let sum = sums.add(p * block_len + v * V::LANES);
-                            V::load(sum).fma(gain, base[v]).store(sum);
+                            V::load(sum).fma(gain, base).store(sum);
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use crate::{
     limits::{Limits, METADATA_BYTES},
     pixel::{
         resample::{linear_to_srgb, srgb_to_linear},
-        room,
+        room, unit,
     },
 };
 use engine::{
@@ -253,8 +253,7 @@ fn planes(raw: &[u8], colour: ColorType, size: Size, linear: bool) -> NodeResult
         }
         let curve = 3 * n;
         samples.par_iter_mut().enumerate().for_each(|(i, v)| {
-            // `max` first: it turns NaN into black.
-            *v = v.max(0.0).min(1.0);
+            *v = unit(*v);
             if linear && i < curve {
                 *v = linear_to_srgb(*v);
             }

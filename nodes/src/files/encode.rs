@@ -1,6 +1,7 @@
 //! From a picture to the bytes of a file.
 
 use super::{decode::to_linear, jpeg, png as chunks};
+use crate::pixel::unit;
 use engine::{
     Blame, Failure, NodeResult,
     schemars::JsonSchema,
@@ -267,8 +268,7 @@ impl<'a> Pixels<'a> {
 
     /// A sample as the file holds it, 0 to 1.
     fn sample(&self, pixel: usize, channel: usize) -> f32 {
-        // `max` first: it turns NaN into black.
-        let at = |plane: usize| self.image.plane(plane)[pixel].max(0.0).min(1.0);
+        let at = |plane: usize| unit(self.image.plane(plane)[pixel]);
         if self.alpha && channel == self.channels() - 1 {
             return at(3);
         }

@@ -9,6 +9,12 @@ pub(crate) mod resample;
 
 use engine::{Blame, Failure, NodeResult};
 
+/// A sample within 0 to 1; what is no number becomes 0.
+pub(crate) fn unit(v: f32) -> f32 {
+    // Unlike `clamp`, which keeps NaN.
+    if v > 0.0 { v.min(1.0) } else { 0.0 }
+}
+
 /// Room for `length` samples.
 ///
 /// # Errors
