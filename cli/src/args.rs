@@ -16,9 +16,11 @@ const TEMPLATE: &str = "{about}\n\nExamples:\n{before-help}\n{usage-heading} {us
 /// Enlarges a picture and weaves new detail into it
 #[derive(Parser, Debug)]
 #[command(name = "upweave", version, help_template = TEMPLATE, before_help = EXAMPLES, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 internal error, 2 wrong usage or graph, 3 an input failed, 4 refused by a\n\
+#[command(
+    after_help = "Exit codes: 0 done, 1 internal error, 2 wrong usage or graph, 3 an input failed, 4 refused by a\n\
     limit, 5 model missing or damaged, 6 out of disk or memory, 130 and 143 stopped by a signal.\n\
-    `upweave VERB --help` tells more about a verb.")]
+    `upweave VERB --help` tells more about a verb."
+)]
 #[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -369,7 +371,9 @@ fn threads(text: &str) -> Result<usize, String> {
     let parts: Vec<&str> = text.split(':').collect();
     let work = match parts[..] {
         [one] => one,
-        [_, work, _] if parts.iter().all(|part| part.parse::<usize>().is_ok()) => work.split(',').next().unwrap_or(work),
+        [_, work, _] if parts.iter().all(|part| part.parse::<usize>().is_ok()) => {
+            work.split(',').next().unwrap_or(work)
+        }
         _ => "",
     };
     match work.parse() {

@@ -8,11 +8,8 @@ use crate::{
     stop::Stop,
     terminal::{self, Terminal, print},
 };
-use engine::{
-    Binding, Blame, Event, Failure, Graph, NoStore, Plan, RunError, Shape,
-    value::Value,
-};
-use nodes::Limits;
+use engine::{Binding, Blame, Event, Failure, Graph, NoStore, Plan, RunError, Shape, value::Value};
+use nodes::limits::Limits;
 use serde_json::json;
 use std::{
     fs::{self, File},
@@ -185,9 +182,10 @@ impl Batch {
         let mut bindings = Vec::new();
         let mut paths = Vec::new();
         for output in &mut self.outputs {
-            let target = output.naming.target(picture, scale).map_err(|message| {
-                Failure::input(message).hint("choose another name, or another `--on-exists`")
-            })?;
+            let target = output
+                .naming
+                .target(picture, scale)
+                .map_err(|message| Failure::input(message).hint("choose another name, or another `--on-exists`"))?;
             let path = match target {
                 Target::File(path) => {
                     if !self.dry_run {
@@ -280,9 +278,7 @@ impl Batch {
         let to = plan.output_shape(&built.graph, &output.name).and_then(|shape| shape.size());
         Ok(match (from, to) {
             // The longer edge tells it best, for sizes are rounded.
-            (Some(from), Some(to)) => {
-                f64::from(to.width.max(to.height)) / f64::from(from.width.max(from.height))
-            }
+            (Some(from), Some(to)) => f64::from(to.width.max(to.height)) / f64::from(from.width.max(from.height)),
             _ => 1.0,
         })
     }

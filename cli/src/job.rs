@@ -5,7 +5,7 @@ use crate::{
     library::Shelf,
 };
 use engine::{Binding, Registry, Request, Setting, Text};
-use nodes::{Limits, Profile};
+use nodes::limits::{Limits, Profile};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     path::Path,

@@ -117,7 +117,9 @@ impl Naming {
             let name = naming.fill(text, &example, "2");
             let rest = name.to_string_lossy().into_owned();
             if rest.contains(['{', '}']) {
-                return Err(format!("`{text}` has an unknown name in braces; there are {{dir}} {{stem}} {{scale}} {{ext}}"));
+                return Err(format!(
+                    "`{text}` has an unknown name in braces; there are {{dir}} {{stem}} {{scale}} {{ext}}"
+                ));
             }
             if many && name == naming.fill(text, &Picture { path: "other.jpg".into(), inside: PathBuf::new() }, "2") {
                 return Err(format!("`{text}` gives all pictures the same name; put {{stem}} into it"));

@@ -27,6 +27,7 @@ mod mask_combine;
 mod mask_feather;
 mod mask_invert;
 mod mask_load;
+mod mask_regions;
 mod number;
 mod pad;
 mod resize;
@@ -59,6 +60,7 @@ pub const NODES: &[&dyn NodeKind] = &[
     &Kind::<mask_feather::MaskFeather>::NEW,
     &Kind::<mask_invert::MaskInvert>::NEW,
     &Kind::<mask_load::MaskLoad>::NEW,
+    &Kind::<mask_regions::MaskRegions>::NEW,
     &Kind::<number::Number>::NEW,
     &Kind::<pad::Pad>::NEW,
     &Kind::<engine::Repeat>::NEW,

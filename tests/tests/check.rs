@@ -92,7 +92,8 @@ fn every_mistake_is_found_and_nothing_else() {
         let found = annotations(&name, &found_in(&name, &text));
         let is_annotation = |line: &&str| MARKS.iter().any(|mark| line.starts_with(mark));
         if std::env::var_os("UPDATE_SUITE").is_some() {
-            let kept: String = text.lines().filter(|line| !is_annotation(line)).map(|line| format!("{line}\n")).collect();
+            let kept: String =
+                text.lines().filter(|line| !is_annotation(line)).map(|line| format!("{line}\n")).collect();
             fs::write(&path, format!("{}\n{found}", kept.trim_end())).expect("a case can be written");
             continue;
         }
@@ -101,8 +102,13 @@ fn every_mistake_is_found_and_nothing_else() {
         // An annotation may stop early: it is enough that the message begins with it.
         let same = expected.len() == found.len() && found.iter().zip(&expected).all(|(f, e)| f.starts_with(e));
         if !same {
-            writeln!(wrong, "{name}\n  expected:\n    {}\n  found:\n    {}", expected.join("\n    "), found.join("\n    "))
-                .expect("memory takes text");
+            writeln!(
+                wrong,
+                "{name}\n  expected:\n    {}\n  found:\n    {}",
+                expected.join("\n    "),
+                found.join("\n    ")
+            )
+            .expect("memory takes text");
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

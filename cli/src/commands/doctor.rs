@@ -18,7 +18,10 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
     };
     line("program", Ok(format!("upweave {}, {} kinds of nodes", env!("CARGO_PKG_VERSION"), REGISTRY.len())));
     let cores = thread::available_parallelism().map(|n| n.get().to_string());
-    line("processor", Ok(format!("{}, {} threads", std::env::consts::ARCH, cores.unwrap_or_else(|_| "unknown".into()))));
+    line(
+        "processor",
+        Ok(format!("{}, {} threads", std::env::consts::ARCH, cores.unwrap_or_else(|_| "unknown".into()))),
+    );
     if let Some(memory) = free_memory() {
         line("memory", Ok(format!("{} free", speed::bytes(memory))));
     }

@@ -17,19 +17,23 @@ pub(crate) fn run(terminal: &Terminal, verb: &GraphVerb) -> u8 {
     match verb {
         GraphVerb::Check { graphs, preset, set } => {
             let codes = graphs.iter().map(|name| match recipe(terminal, name) {
-                Ok(recipe) => check(terminal, name, Recipe { preset: preset.clone(), settings: ron_settings(set), ..recipe }),
+                Ok(recipe) => {
+                    check(terminal, name, Recipe { preset: preset.clone(), settings: ron_settings(set), ..recipe })
+                }
                 Err(code) => code,
             });
             codes.fold(0, u8::max)
         }
-        GraphVerb::Show { graph, format } => match recipe(terminal, graph).and_then(|recipe| built(terminal, &recipe)) {
-            Ok((outline, built)) => {
-                report::diagnostics(terminal, &built.warnings);
-                show(&outline, &built, *format);
-                0
+        GraphVerb::Show { graph, format } => {
+            match recipe(terminal, graph).and_then(|recipe| built(terminal, &recipe)) {
+                Ok((outline, built)) => {
+                    report::diagnostics(terminal, &built.warnings);
+                    show(&outline, &built, *format);
+                    0
+                }
+                Err(code) => code,
             }
-            Err(code) => code,
-        },
+        }
         GraphVerb::New { from, output } => new(terminal, from.as_deref(), output.as_deref()),
     }
 }

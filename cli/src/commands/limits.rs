@@ -1,7 +1,7 @@
 //! `upweave limits`: what is refused, in one table.
 
 use crate::terminal::print;
-use nodes::{Limits, Profile};
+use nodes::limits::{Limits, Profile};
 
 pub(crate) fn run() -> u8 {
     let mut rows = vec![["limit", "local", "server", "unlimited", "flag that sets it"].map(str::to_owned)];

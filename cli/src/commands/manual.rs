@@ -17,11 +17,9 @@ pub(crate) fn completions(shell: Shell) -> u8 {
 }
 
 pub(crate) fn man(terminal: &Terminal, folder: Option<&Path>) -> u8 {
-    let mut command = Cli::command();
-    command.build();
     let written = match folder {
-        None => page(&command).map(|page| drop(bytes(&page))),
-        Some(folder) => write_all(&command, "upweave", folder),
+        None => page(Cli::command()).map(|page| drop(bytes(&page))),
+        Some(folder) => fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder)),
     };
     match written {
         Ok(()) => 0,
@@ -32,14 +30,8 @@ pub(crate) fn man(terminal: &Terminal, folder: Option<&Path>) -> u8 {
     }
 }
 
-fn page(command: &Command) -> io::Result<Vec<u8>> {
+fn page(command: Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    clap_mangen::Man::new(command).render(&mut page)?;
     Ok(page)
-}
-
-fn write_all(command: &Command, name: &str, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join(format!("{name}.1")), page(&command.clone().name(name.to_owned()))?)?;
-    command.get_subcommands().try_for_each(|verb| write_all(verb, &format!("{name}-{}", verb.get_name()), folder))
 }

@@ -79,9 +79,7 @@ fn takes(parameter: &Parameter) -> String {
         ParameterKind::Integer => "whole number".to_owned(),
         ParameterKind::Flag => "true or false".to_owned(),
         ParameterKind::Text => "text".to_owned(),
-        ParameterKind::Choice(choices) => {
-            choices.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" | ")
-        }
+        ParameterKind::Choice(choices) => choices.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" | "),
         ParameterKind::Other | ParameterKind::Wire => "see below".to_owned(),
     };
     match (parameter.minimum, parameter.maximum) {

@@ -12,7 +12,7 @@ use crate::{
     terminal::Terminal,
 };
 use engine::{Binding, Outline, value::Type};
-use nodes::Limits;
+use nodes::limits::Limits;
 use std::path::PathBuf;
 
 pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Run) -> u8 {
@@ -23,8 +23,8 @@ pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Run) -> u8 {
 }
 
 fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused> {
-    let file =
-        library::graph(&args.graph).map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
+    let file = library::graph(&args.graph)
+        .map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
     let outline = Outline::read(&file).map_err(Refused::Graph)?;
     let limits = job::limits(&args.machine)?;
     let (inputs, picture) = bindings(&outline, &args.inputs, &limits)?;
@@ -73,11 +73,16 @@ fn bindings(
         let named = text.split_once('=').filter(|(name, _)| outline.inputs.iter().any(|input| input.name == *name));
         let (name, value) = match (named, outline.inputs.first()) {
             (Some(named), _) => named,
-            (None, Some(first)) if !text.contains('=') || PathBuf::from(text).exists() => (first.name.as_str(), text.as_str()),
+            (None, Some(first)) if !text.contains('=') || PathBuf::from(text).exists() => {
+                (first.name.as_str(), text.as_str())
+            }
             _ => {
                 let names: Vec<String> = outline.inputs.iter().map(|input| input.name.clone()).collect();
                 let name = text.split('=').next().unwrap_or_default();
-                return Err(Refused::hint(format!("the graph has no input `{name}`"), format!("inputs: {}", one_of(&names))));
+                return Err(Refused::hint(
+                    format!("the graph has no input `{name}`"),
+                    format!("inputs: {}", one_of(&names)),
+                ));
             }
         };
         let known = picture.as_ref().is_some_and(|(input, _)| input == name);

@@ -50,12 +50,15 @@ impl Refused {
 fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures::Picture>), Refused> {
     let (graph, style) = graph_and_style(terminal, args)?;
     refuse_devices(args)?;
-    let file = library::graph(&graph).map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
+    let file =
+        library::graph(&graph).map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
     let outline = Outline::read(&file).map_err(Refused::Graph)?;
 
-    let input = outline.inputs.iter().find(|input| input.ty == Type::Image && !input.optional).ok_or_else(|| {
-        Refused::hint(format!("graph `{graph}` takes no picture"), "start it with `upweave run`")
-    })?;
+    let input = outline
+        .inputs
+        .iter()
+        .find(|input| input.ty == Type::Image && !input.optional)
+        .ok_or_else(|| Refused::hint(format!("graph `{graph}` takes no picture"), "start it with `upweave run`"))?;
     let output = outline.outputs.first().ok_or_else(|| format!("graph `{graph}` gives nothing"))?;
 
     let (mut settings, drawn) = job::control_settings(&args.controls);
@@ -76,7 +79,10 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
     let mut inputs = Vec::new();
     if let Some(mask) = &args.controls.mask {
         if !outline.inputs.iter().any(|input| input.name == "mask") {
-            return Err(Refused::hint(format!("graph `{graph}` takes no mask"), "leave out `--mask`, or take another graph"));
+            return Err(Refused::hint(
+                format!("graph `{graph}` takes no mask"),
+                "leave out `--mask`, or take another graph",
+            ));
         }
         inputs.push(job::load_mask("mask", job::path_text(mask)?, &limits, "--mask"));
     }
