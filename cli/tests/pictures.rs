@@ -1,0 +1,142 @@
+//! Promises about pixels, kept by the whole program on small pictures.
+
+use std::{
+    fs,
+    io::BufRead,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("there is room");
+    image::RgbImage::from_fn(72, 56, |x, y| {
+        let stripes = if (x + 2 * y) % 9 < 4 { 70 } else { 0 };
+        let texture = (x * x * 31 + y * 57 + x * y) % 41;
+        image::Rgb([(x * 2 + stripes) as u8, (y * 3 + texture) as u8, (90 + stripes + texture) as u8])
+    })
+    .save(folder.path().join("photo.png"))
+    .expect("a picture can be written");
+    folder
+}
+
+fn upweave(folder: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_upweave"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The pixels that `upweave upscale photo.png` gives with more arguments.
+fn upscaled(folder: &Path, name: &str, arguments: &[&str]) -> image::RgbImage {
+    let mut all = vec!["upscale", "photo.png", "-o", name];
+    all.extend(arguments);
+    upweave(folder, &all);
+    image::open(folder.join(name)).expect("the result can be read").to_rgb8()
+}
+
+#[test]
+fn threads_and_tiles_change_no_byte() {
+    let folder = folder();
+    let at = folder.path();
+    let first = upscaled(at, "one.png", &["-j", "1"]);
+    assert_eq!(first.dimensions(), (144, 112));
+    upscaled(at, "two.png", &["-j", "2"]);
+    for tile in ["64", "128", "1024"] {
+        upscaled(at, &format!("tile-{tile}.png"), &["--tile", tile]);
+    }
+    let bytes = |name: &str| fs::read(at.join(name)).expect("the result can be read");
+    for name in ["two.png", "tile-64.png", "tile-128.png", "tile-1024.png"] {
+        assert_eq!(bytes("one.png"), bytes(name), "{name}");
+    }
+}
+
+#[test]
+fn the_seed_matters_and_creativity_nought_is_the_faithful_answer() {
+    let folder = folder();
+    let at = folder.path();
+    let one = upscaled(at, "one.png", &["--seed", "1"]);
+    assert_ne!(one, upscaled(at, "two.png", &["--seed", "2"]));
+    let none = upscaled(at, "none.png", &["--creativity", "0", "--seed", "1"]);
+    assert_eq!(none, upscaled(at, "none-2.png", &["--creativity", "0", "--seed", "2"]));
+    assert_ne!(one, none);
+}
+
+#[test]
+fn where_the_mask_is_black_the_answer_is_the_faithful_one() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let at = folder.path();
+    image::RgbImage::from_fn(160, 24, |x, y| image::Rgb([(x * 7 % 256) as u8, (y * 9) as u8, ((x * y) % 251) as u8]))
+        .save(at.join("photo.png"))
+        .expect("a picture can be written");
+    image::GrayImage::from_fn(320, 48, |x, _| image::Luma([if x < 40 { 255 } else { 0 }]))
+        .save(at.join("mask.png"))
+        .expect("a mask can be written");
+    let masked = upscaled(at, "masked.png", &["--mask", "mask.png", "--creativity", "0.9"]);
+    let none = upscaled(at, "none.png", &["--creativity", "0"]);
+    let same = |columns: std::ops::Range<u32>| {
+        columns.flat_map(|x| (0..48).map(move |y| (x, y))).all(|(x, y)| masked.get_pixel(x, y) == none.get_pixel(x, y))
+    };
+    assert!(!same(0..40), "the mask lets nothing through");
+    // The colour correction looks 62 pixels far; everything beyond is untouched.
+    assert!(same(40 + 64..320), "pixels outside of the mask changed");
+}
+
+#[test]
+fn json_is_one_event_per_line() {
+    let folder = folder();
+    let output = upweave(folder.path(), &["upscale", "photo.png", "--graph", "quick", "--json"]);
+    let events: Vec<serde_json::Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect();
+    let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!((names.first(), names.last()), (Some(&"started"), Some(&"finished")));
+    let done = events.iter().find(|event| event["event"] == "done").expect("it is done");
+    assert_eq!(done["output"], "photo.x2.png");
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_tells_the_size() {
+    let folder = folder();
+    let output = upweave(folder.path(), &["upscale", "photo.png", "-s", "4", "--dry-run"]);
+    let plan = String::from_utf8(output.stdout).expect("text");
+    assert!(plan.contains("288x224"), "{plan}");
+    assert!(plan.contains("photo.x4.png"), "{plan}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder can be listed").count(), 1);
+}
+
+#[test]
+fn the_sample_of_the_readme_is_a_picture() {
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../assets/sample.jpg");
+    assert_eq!(image::image_dimensions(sample).expect("it can be read"), (640, 426));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_stops_the_run_and_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let at = folder.path();
+    // Large enough to be still at work when the signal comes.
+    image::RgbImage::from_fn(1200, 900, |x, y| image::Rgb([(x * y % 251) as u8, (x % 256) as u8, (y % 256) as u8]))
+        .save(at.join("photo.png"))
+        .expect("a picture can be written");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_upweave"))
+        .args(["upscale", "photo.png", "-s", "4", "--json"])
+        .current_dir(at)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut events = std::io::BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let canvas = events.by_ref().map_while(Result::ok).any(|line| line.contains("\"progress\""));
+    assert!(canvas, "nothing was running");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
+    assert!(sent.success());
+    // Whoever reads the events must go on reading, or the program waits for it.
+    events.for_each(drop);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert_eq!(fs::read_dir(at).expect("a folder can be listed").count(), 1);
+}
