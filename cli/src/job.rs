@@ -16,7 +16,7 @@ pub(crate) struct Recipe {
     pub file: Text,
     pub preset: Option<String>,
     pub settings: Vec<Setting>,
-    shelf: Shelf,
+    pub(crate) shelf: Shelf,
 }
 
 impl Recipe {

@@ -8,13 +8,16 @@ from PIL import Image
 import damage
 
 FOLDERS = (("gb82/png", 1.0), ("gb82/sc-png", 0.4), ("clic2025", 1.0), ("wallpapers-cc0", 1.0))  # (folder, share)
+SCREENS = "gb82/sc-png"
 LEVELS = (1.0, 0.7, 0.5)
 LONGEST = 2048
 CELL = 16
 
 
-def files(root):
+def files(root, screens):
     for folder, share in FOLDERS:
+        if folder == SCREENS and not screens:
+            continue
         d = os.path.join(root, "train", folder)
         for name in sorted(os.listdir(d)):
             if name.lower().endswith((".png", ".jpg")):
@@ -38,30 +41,30 @@ def levels(path):
             yield img.resize((w, h), Image.BICUBIC) if f * top < 1 else img.crop((0, 0, w, h))
 
 
-def detail_map(hr, lr):
+def detail_map(hr, lr, floor):
     """How much each CELL x CELL square of the picture loses by reduction: where crops are worth most."""
     up = np.asarray(lr.resize(hr.size, Image.BICUBIC).convert("L"), np.float32)
     e = np.abs(np.asarray(hr.convert("L"), np.float32) - up)
     h, w = (v // CELL * CELL for v in e.shape)
     e = e[:h, :w].reshape(h // CELL, CELL, w // CELL, CELL).mean((1, 3))
     e = np.minimum(e, 4 * e.mean() + 1e-3)
-    return np.cumsum((e + 0.4 * e.mean() + 1e-3).ravel()), w // CELL
+    return np.cumsum((e + floor * e.mean() + 1e-3).ravel()), w // CELL
 
 
 class Pictures:
     """All pictures in memory as 8-bit arrays: self.items[i][s] is picture i reduced by s."""
 
-    def __init__(self, root, window=None):
-        """With `window`, only the middle square of that size of each picture."""
+    def __init__(self, root, window=None, screens=True, floor=0.4):
+        """`window`: only the middle square of that size of each picture; `floor`: how likely crops without detail are."""
         self.items, self.maps, weights = [], [], []
-        for path, share in files(root):
+        for path, share in files(root, screens):
             for img in levels(path):
                 if window:
                     x, y = (max(0, v - window) // 2 // 8 * 8 for v in img.size)
                     img = img.crop((x, y, min(img.width, x + window), min(img.height, y + window)))
                 lr = {s: reduce(img, s) for s in (2, 4)}
                 self.items.append({1: np.array(img)} | {s: np.array(v) for s, v in lr.items()})
-                self.maps.append(detail_map(img, lr[2]))
+                self.maps.append(detail_map(img, lr[2], floor))
                 weights.append(share * (img.width * img.height) ** 0.5)
         self.p = np.cumsum(weights) / np.sum(weights)
 

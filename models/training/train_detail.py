@@ -97,7 +97,7 @@ def main():
         rng = np.random.default_rng((a.seed, step))
 
     start = time.time()
-    pictures = data.Pictures(a.data, WINDOW)
+    pictures = data.Pictures(a.data, WINDOW, screens=False, floor=1.0)
     base = faithful.from_state(export.load(a.faithful)).to(memory_format=torch.channels_last).eval()
     conds = conditions(base, pictures, np.random.default_rng(a.seed))
     print(f"{len(conds)} pictures, {sum(q.numel() for q in net.parameters())} parameters, "
