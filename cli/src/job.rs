@@ -16,7 +16,7 @@ pub(crate) struct Recipe {
     pub file: Text,
     pub preset: Option<String>,
     pub settings: Vec<Setting>,
-    pub(crate) shelf: Shelf,
+    pub shelf: Shelf,
 }
 
 impl Recipe {
