@@ -243,7 +243,7 @@ impl<'a> Linker<'a> {
         match made {
             Ok((kind, node, fields)) => {
                 let spans: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
-                let wires = self.wires_of(kind, &*node, &spans, &piece.span(), 0);
+                let wires = self.wires_of(kind, &*node, &spans, &piece.span(), 0, true);
                 self.push(id, Origin::Node { kind, node }, piece.span(), wires, spans)
             }
             Err(mistake) => {
@@ -364,7 +364,9 @@ impl<'a> Linker<'a> {
             }
             known && parse_fields(kind, std::slice::from_ref(field)).map_err(|e| self.found.push(e)).is_ok()
         });
-        if self.found.len() > before {
+        // A plain node goes on without its broken fields, so that its other mistakes are found as well.
+        let whole = self.found.len() == before;
+        if !whole && is_structural(kind) {
             return Entry::Broken;
         }
         match raw.kind.as_str() {
@@ -373,7 +375,7 @@ impl<'a> Linker<'a> {
             _ => match parse_fields(kind, &fields) {
                 Ok(node) => {
                     let spans: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
-                    let wires = self.wires_of(kind, &*node, &spans, &raw.kind_span, scope);
+                    let wires = self.wires_of(kind, &*node, &spans, &raw.kind_span, scope, whole);
                     let origin = Origin::Node { kind, node };
                     Entry::Node(self.push(id.to_owned(), origin, raw.kind_span.clone(), wires, spans))
                 }
@@ -392,6 +394,7 @@ impl<'a> Linker<'a> {
         spans: &BTreeMap<String, Span>,
         kind_span: &Span,
         scope: usize,
+        whole: bool,
     ) -> Vec<Wire> {
         let values = node.fields();
         let mut wires = Vec::new();
@@ -410,7 +413,8 @@ impl<'a> Linker<'a> {
                     takes: parameter.wire,
                     optional: parameter.optional,
                 });
-            } else if parameter.required_wire() {
+            } else if whole && parameter.required_wire() {
+                // In a node that lost fields, the wire may be one of those.
                 let ty = parameter.wire.map_or("", Type::name);
                 let message = format!("`{}` needs a wire `{}` that carries {ty}", kind.name(), parameter.name);
                 let hint = format!("add  {}: \"name of a node that gives {ty}\"", parameter.name);
@@ -710,7 +714,10 @@ fn locate(
         Some(i) => {
             let value = &fields[i].value;
             let shift = |at: usize| value.start + at.clamp(places[i].start, places[i].end) - places[i].start;
-            (&fields[i], Span { source: value.source, range: shift(range.start)..shift(range.end) })
+            // A short value is shown whole; ron often points at its first character only.
+            let long = value.text.contains('\n');
+            let inside = Span { source: value.source, range: shift(range.start)..shift(range.end) };
+            (&fields[i], if long { inside } else { value.span() })
         }
         // Without a field that it lies in, an error concerns all of them; there is at least the one that is parsed.
         None => match fields.first() {
