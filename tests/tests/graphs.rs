@@ -58,7 +58,7 @@ fn other_value(control: &str) -> &'static str {
         "seed" => "7",
         "type" => "Anime",
         "steps" => "2",
-        "tile" => "128",
+        "tile" => "192",
         unknown => panic!("add a value for the control `{unknown}` to this test"),
     }
 }
