@@ -11,7 +11,7 @@ use petgraph::{
     algo::kosaraju_scc,
     graph::{DiGraph, NodeIndex},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 /// A graph that can run, and what its author should know.
 pub struct Built {
@@ -176,8 +176,8 @@ fn shortest_cycle(topology: &DiGraph<usize, ()>, start: NodeIndex) -> Vec<NodeIn
                 way.reverse();
                 return way;
             }
-            if !came_from.contains_key(&after) {
-                came_from.insert(after, node);
+            if let Entry::Vacant(unseen) = came_from.entry(after) {
+                unseen.insert(node);
                 open.push_back(after);
             }
         }

@@ -135,11 +135,14 @@ struct Coordinator<'a> {
     total: f64,
 }
 
+/// The outputs of a step and how it came to them, or the tile at which it failed and why.
+type StepResult = Result<(Vec<Value>, How), (Option<(usize, usize, Rect)>, Failure)>;
+
 /// What a worker reports about one step.
 struct Done {
     step: usize,
     seconds: f64,
-    result: Result<(Vec<Value>, How), (Option<(usize, usize, Rect)>, Failure)>,
+    result: StepResult,
 }
 
 impl<'a> Coordinator<'a> {
@@ -186,8 +189,8 @@ impl<'a> Coordinator<'a> {
         };
         let mut readers = vec![0_usize; steps.len()];
         let mut missing = vec![0_usize; steps.len()];
-        for step in 0..steps.len() {
-            missing[step] = sources(step).len();
+        for (step, missing) in missing.iter_mut().enumerate() {
+            *missing = sources(step).len();
             sources(step).iter().for_each(|source| readers[*source] += 1);
         }
         for (_, node, _) in &self.graph.outputs {
@@ -238,8 +241,8 @@ impl<'a> Coordinator<'a> {
                                 values[source] = None;
                             }
                         }
-                        for after in 0..steps.len() {
-                            missing[after] -= sources(after).iter().filter(|source| **source == done.step).count();
+                        for (after, missing) in missing.iter_mut().enumerate() {
+                            *missing -= sources(after).iter().filter(|source| **source == done.step).count();
                         }
                         values[done.step] = (readers[done.step] > 0).then_some(outputs);
                         let (id, kind) = (self.graph.nodes[node].id.as_str(), self.graph.nodes[node].kind_name());
@@ -289,13 +292,7 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Does one step, on a worker.
-    #[allow(clippy::type_complexity, reason = "the two sides of `Done::result`")]
-    fn step(
-        &self,
-        step: usize,
-        inputs: Inputs,
-        before: f64,
-    ) -> Result<(Vec<Value>, How), (Option<(usize, usize, Rect)>, Failure)> {
+    fn step(&self, step: usize, inputs: Inputs, before: f64) -> StepResult {
         let plan = &self.plan.steps[step];
         let at = &self.graph.nodes[plan.node];
         let Some((kind, node)) = at.node() else {
@@ -326,14 +323,7 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Runs a node once per tile. What spans the picture besides is cropped to the tile.
-    #[allow(clippy::type_complexity, reason = "the two sides of `Done::result`")]
-    fn map(
-        &self,
-        job: &Job<'_>,
-        node: usize,
-        inputs: Inputs,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<(Vec<Value>, How), (Option<(usize, usize, Rect)>, Failure)> {
+    fn map(&self, job: &Job<'_>, node: usize, inputs: Inputs, progress: &(dyn Fn(u64, u64) + Sync)) -> StepResult {
         let wires = &self.graph.nodes[node].wires;
         let fields = wires.iter().filter(|wire| inputs.contains_key(&wire.name));
         let fields: Vec<(&str, &str)> = fields.map(|wire| (wire.field.as_str(), wire.name.as_str())).collect();

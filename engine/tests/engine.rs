@@ -1,4 +1,5 @@
 //! The engine with small nodes of its own: what a run does, without any picture algorithm.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use engine::{
     Binding, Blame, Cx, Event, Failure, How, In, Kind, MemoryStore, NoLibrary, NoStore, Node, NodeKind, NodeResult,

@@ -57,7 +57,7 @@ engine::node! {
     /// The embedded network carries noise to a residual: the difference between the picture that comes in and a plausible
     /// original of it. Then, at every pixel,
     ///
-    ///     result = picture + creativity * residual
+    /// `result = picture + creativity * residual`
     ///
     /// so that creativity moves from the picture with the least error (0) to a sample of all that it might have been (1),
     /// the best trade of fidelity against naturalness (Freirich, Michaeli and Meir 2021). Before it is added the residual

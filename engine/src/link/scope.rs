@@ -339,7 +339,13 @@ impl<'a> Linker<'a> {
             self.found.push(Diagnostic::error("unknown-kind", raw.kind_span.clone(), message).hint(hint));
             return Entry::Broken;
         };
-        let mut fields = raw.fields.clone();
+        // A field that stands twice is reported already; going on with the first finds the other mistakes.
+        let mut fields: Vec<Field> = Vec::new();
+        for field in &raw.fields {
+            if !fields.iter().any(|earlier| earlier.name == field.name) {
+                fields.push(field.clone());
+            }
+        }
         let mut inner = Vec::new();
         for change in changed {
             if is_structural(kind) && !self.has_parameter(kind, &change.name) {

@@ -1,7 +1,7 @@
 //! Tensors out of a safetensors file.
 
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use candle_core::{DType, Device, safetensors::SliceSafetensors};
+use safetensors::SafeTensors;
 
 use crate::{Error, Result};
 
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub(crate) struct Weights<'a> {
     file: &'static str,
     prefix: &'static str,
-    tensors: SafeTensors<'a>,
+    tensors: SliceSafetensors<'a>,
 }
 
 /// What the metadata says about the weights.
@@ -25,7 +25,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// [`Error::Weights`] when this is not a safetensors file.
     pub(crate) fn read(bytes: &'a [u8], file: &'static str, prefix: &'static str) -> Result<Self> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| Error::Weights {
+        let tensors = SliceSafetensors::new(bytes).map_err(|error| Error::Weights {
             file: file.into(),
             message: format!("not a safetensors file: {error}"),
         })?;
@@ -56,7 +56,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// [`Error::TensorMissing`].
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>> {
-        let view = self.tensors.tensor(&format!("{}{name}", self.prefix));
+        let view = self.tensors.get(&format!("{}{name}", self.prefix));
         view.map(|view| view.shape().to_vec()).map_err(|_| self.missing(name))
     }
 
@@ -83,17 +83,17 @@ impl<'a> Weights<'a> {
     /// When the tensor is missing, has another shape, a number type that is not f16, bf16 or f32, or a value that is not
     /// finite.
     pub(crate) fn tensor(&self, name: &str, wanted: &[usize]) -> Result<Vec<f32>> {
-        let view = self.tensors.tensor(&format!("{}{name}", self.prefix)).map_err(|_| self.missing(name))?;
-        if view.shape() != wanted {
-            return Err(self.misshaped(name, view.shape().to_vec(), format!("{wanted:?}")));
+        let found = self.shape(name)?;
+        if found != wanted {
+            return Err(self.misshaped(name, found, format!("{wanted:?}")));
         }
-        let data = view.data();
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            Dtype::F16 => data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-            Dtype::BF16 => data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-            other => return Err(self.broken(format!("tensor `{name}` holds {other:?}, but f16 is needed"))),
-        };
+        let broken = |error: candle_core::Error| self.broken(format!("tensor `{name}`: {error}"));
+        let tensor = self.tensors.load(&format!("{}{name}", self.prefix), &Device::Cpu).map_err(broken)?;
+        if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
+            return Err(self.broken(format!("tensor `{name}` holds {:?}, but f16 is needed", tensor.dtype())));
+        }
+        let flat = tensor.to_dtype(DType::F32).and_then(|tensor| tensor.flatten_all());
+        let values: Vec<f32> = flat.and_then(|tensor| tensor.to_vec1()).map_err(broken)?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(self.broken(format!("tensor `{name}` holds values that are not finite")));
         }

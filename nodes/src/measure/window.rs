@@ -62,8 +62,8 @@ pub fn choose(size: Size) -> Vec<Rect> {
     };
     let (columns, rows) = (cuts(size.width), cuts(size.height));
     let all = columns.len() as u64 * rows.len() as u64;
-    let wanted = (ENOUGH / u64::from(EDGE * EDGE)).min(all).max(1);
-    // Stepping through the cells by the golden ratio of their number spreads the choice over rows and columns.
+    let wanted = if size.area() <= ENOUGH { all } else { (ENOUGH / u64::from(EDGE * EDGE)).min(all).max(1) };
+    // One cell out of each of as many equal stretches of the rows of cells.
     (0..wanted)
         .map(|i| if wanted == all { i } else { spread(i, wanted, all, columns.len() as u64) })
         .map(|cell| {

@@ -7,7 +7,7 @@ use engine::{
     serde::{Deserialize, Serialize},
     value::{Image, Mask, Size},
 };
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer, images};
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images, pixels::F32};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -58,12 +58,12 @@ pub(crate) fn plane_into(samples: &[f32], from: Size, out: &mut [f32], to: Size,
         return Ok(());
     }
     let broken = |what: &dyn std::fmt::Display| Failure::internal(format!("cannot resize {from} to {to}: {what}"));
-    let source = images::ImageRef::new(from.width, from.height, bytemuck::cast_slice(samples), PixelType::F32)
-        .map_err(|e| broken(&e))?;
-    let mut target = images::Image::from_slice_u8(to.width, to.height, bytemuck::cast_slice_mut(out), PixelType::F32)
-        .map_err(|e| broken(&e))?;
+    // Typed, so that the code for the pixel types that we never have is not compiled into this crate.
+    let (source, target) = (bytemuck::cast_slice(samples), bytemuck::cast_slice_mut(out));
+    let source = images::TypedImageRef::<F32>::from_buffer(from.width, from.height, source).map_err(|e| broken(&e))?;
+    let mut target = images::TypedImage::<F32>::from_buffer(to.width, to.height, target).map_err(|e| broken(&e))?;
     let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| broken(&e))
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| broken(&e))
 }
 
 /// A mask at another size, kept within 0 to 1.
