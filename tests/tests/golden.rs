@@ -56,7 +56,9 @@ fn all() -> Vec<(String, image::RgbImage)> {
     photo().save(&path).expect("a picture can be written");
     let mut names: Vec<String> = fs::read_dir(folder())
         .expect("the suite is there")
-        .filter_map(|entry| entry.expect("it can be listed").file_name().to_str()?.strip_suffix(".ron").map(str::to_owned))
+        .filter_map(|entry| {
+            entry.expect("it can be listed").file_name().to_str()?.strip_suffix(".ron").map(str::to_owned)
+        })
         .collect();
     names.sort();
     names
