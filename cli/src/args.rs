@@ -3,19 +3,25 @@
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
-const EXAMPLES: &str = "\
+const TEMPLATE: &str = "\
+{about}
+
+Examples:
   upweave upscale photo.jpg                          photo.x2.png beside it
   upweave upscale photo.jpg -s 4 -o big.png          four times as large
   upweave upscale old.jpg --quality low              clean noise and JPEG first
   upweave upscale art.png --type anime --creativity 0.5 --mask brush.png
   upweave upscale -r scans/ -o large/                a folder, mirrored
-  upweave run my.ron photo=photo.jpg -o out.png      a graph of your own";
+  upweave run my.ron photo=photo.jpg -o out.png      a graph of your own
 
-const TEMPLATE: &str = "{about}\n\nExamples:\n{before-help}\n{usage-heading} {usage}\n\n{all-args}{after-help}\n";
+{usage-heading} {usage}
+
+{all-args}{after-help}
+";
 
 /// Enlarges a picture and weaves new detail into it
 #[derive(Parser, Debug)]
-#[command(name = "upweave", version, help_template = TEMPLATE, before_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "upweave", version, help_template = TEMPLATE, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 internal error, 2 wrong usage or graph, 3 an input failed, 4 refused by a\n\
     limit, 5 model missing or damaged, 6 out of disk or memory, 130 and 143 stopped by a signal.\n\

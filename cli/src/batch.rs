@@ -13,7 +13,7 @@ use nodes::limits::Limits;
 use serde_json::json;
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     path::PathBuf,
     time::Instant,
 };
@@ -102,8 +102,16 @@ impl Scratch {
 }
 
 fn unwritable(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Blame::Resource, format!("cannot write {what}: {error}"))
-        .hint("choose another place with `-o`, or make room there")
+    let why = match error.kind() {
+        ErrorKind::NotFound => "there is no such folder".to_owned(),
+        ErrorKind::NotADirectory => "a file is where a folder should be".to_owned(),
+        ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        ErrorKind::PermissionDenied => "it is not allowed".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "the disk can only be read".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(Blame::Resource, format!("cannot write {what}: {why}")).hint("choose another place with `-o`")
 }
 
 impl Batch {

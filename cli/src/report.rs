@@ -33,7 +33,7 @@ pub(crate) fn count(all: &Diagnostics) -> String {
 /// One of them, with its lines.
 pub(crate) fn rendered(all: &Diagnostics, item: &Diagnostic, color: bool) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(0).with_links(false).with_width(110);
+    let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_links(false).with_width(110);
     let mut text = String::new();
     match handler.render_report(&mut text, &Shown::new(all, item)) {
         Ok(()) => text.trim_end().to_owned(),

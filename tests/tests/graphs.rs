@@ -58,7 +58,7 @@ fn other_value(control: &str) -> &'static str {
         "seed" => "7",
         "type" => "Anime",
         "steps" => "2",
-        "tile" => "128",
+        "tile" => "192",
         unknown => panic!("add a value for the control `{unknown}` to this test"),
     }
 }
@@ -148,4 +148,25 @@ fn types_differ() {
     for (a, b) in plain.graph.nodes().iter().zip(chosen.graph.nodes()) {
         assert_eq!(a.parameters(), b.parameters(), "{}", a.id);
     }
+}
+
+#[test]
+fn the_graph_of_the_readme_checks() {
+    let readme = include_str!("../../README.md");
+    let start = readme.find("    Graph(").expect("the README shows a graph");
+    let lines = readme[start..].lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    let shown: Vec<&str> = lines.collect();
+    let end = shown.iter().position(|line| *line == "    )").expect("the graph ends");
+    let text = Text { name: "README.md".to_owned(), text: shown[..=end].join("\n") };
+    let request = Request {
+        file: text,
+        library: &Parts,
+        registry: nodes::NODES,
+        preset: Some("plain".to_owned()),
+        settings: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let built = engine::build(&request).unwrap_or_else(|found| panic!("{found}"));
+    assert!(built.warnings.items.is_empty(), "{}", built.warnings);
 }

@@ -102,7 +102,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
         [one] => Some(one.as_str()),
         _ => return Err("`-o` can be given only once".to_owned().into()),
     };
-    let many = found.len() > 1 || args.recursive;
+    let many = found.len() > 1 || args.recursive || args.input.iter().any(|path| path.is_dir());
     let naming = Naming::new(out, args.files.format.as_deref(), args.files.on_exists, many)?;
     if out == Some("-") && terminal.json() {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());
