@@ -96,6 +96,7 @@ pub fn build(request: &Request<'_>) -> Result<Built, Diagnostics> {
     let mut checked: Vec<GraphNode> = Vec::with_capacity(nodes.len());
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(nodes.len());
     let mut broken = vec![false; nodes.len()];
+    let whole: Vec<bool> = nodes.iter().map(|node| node.whole).collect();
     for (index, (node, connected)) in nodes.into_iter().zip(connections).enumerate() {
         let (wires, wire_spans) = connected.into_iter().unzip();
         let what = match node.origin {
@@ -111,7 +112,7 @@ pub fn build(request: &Request<'_>) -> Result<Built, Diagnostics> {
     }
     let order = file_order(&topology);
     check_types(&mut checked, &spans, &order, &broken, request.registry, found);
-    checked.iter().for_each(|node| check_values(node, found));
+    checked.iter().zip(whole).for_each(|(node, whole)| check_values(node, whole, found));
 
     // With wires missing, nobody can tell what is used.
     let certain = found.iter().all(|item| item.severity == Severity::Warning);
@@ -238,8 +239,8 @@ fn between(kind: &dyn NodeKind, gives: Type, wire: &Connection) -> Option<String
     fits.then(|| format!("put a `{0}` between them:  {0}({1}: \"{2}\")", kind.name(), only.name, wire.name))
 }
 
-/// Checks ranges, and what the node itself demands.
-fn check_values(graph_node: &GraphNode, found: &mut Vec<Diagnostic>) {
+/// Checks ranges, and what the node itself demands of all its fields together.
+fn check_values(graph_node: &GraphNode, whole: bool, found: &mut Vec<Diagnostic>) {
     let Some((kind, node)) = graph_node.node() else { return };
     let values = node.fields();
     let before = found.len();
@@ -263,7 +264,7 @@ fn check_values(graph_node: &GraphNode, found: &mut Vec<Diagnostic>) {
             found.push(Diagnostic::error("out-of-range", at, message).hint(hint));
         }
     }
-    if found.len() > before {
+    if found.len() > before || !whole {
         return;
     }
     for failure in node.check() {

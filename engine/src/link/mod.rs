@@ -23,6 +23,8 @@ pub(crate) struct Linked {
     pub fields: BTreeMap<String, Span>,
     /// What its wires name, as it stands in the file, and the scope in which that is to be looked up.
     pub wires: Vec<Wire>,
+    /// Whether all its fields could be read. Where not, defaults stand in for the others.
+    pub whole: bool,
 }
 
 /// What a node is.

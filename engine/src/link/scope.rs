@@ -214,7 +214,7 @@ impl<'a> Linker<'a> {
         wires: Vec<Wire>,
         fields: BTreeMap<String, Span>,
     ) -> usize {
-        self.nodes.push(Linked { id, origin, span, fields, wires });
+        self.nodes.push(Linked { id, origin, span, fields, wires, whole: true });
         self.nodes.len() - 1
     }
 
@@ -377,7 +377,9 @@ impl<'a> Linker<'a> {
                     let spans: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
                     let wires = self.wires_of(kind, &*node, &spans, &raw.kind_span, scope, whole);
                     let origin = Origin::Node { kind, node };
-                    Entry::Node(self.push(id.to_owned(), origin, raw.kind_span.clone(), wires, spans))
+                    let index = self.push(id.to_owned(), origin, raw.kind_span.clone(), wires, spans);
+                    self.nodes[index].whole = whole;
+                    Entry::Node(index)
                 }
                 Err(mistake) => {
                     self.found.push(mistake);
