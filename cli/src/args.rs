@@ -158,16 +158,16 @@ pub(crate) struct Controls {
     #[arg(long, value_name = "N", value_parser = within::<0, 1>, allow_negative_numbers = true)]
     pub detail: Option<f64>,
     /// Leave faces as they are
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set)]
+    #[arg(hide_possible_values = true, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set)]
     pub preserve_faces: Option<bool>,
     /// Leave hands as they are
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set)]
+    #[arg(hide_possible_values = true, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set)]
     pub preserve_hands: Option<bool>,
     /// Same seed, same picture; `random` draws one and prints it [default: 0]
     #[arg(long, value_name = "N|random", value_parser = seed)]
     pub seed: Option<Seed>,
-    /// Steps in which detail is sampled, 1 to 64
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Steps in which detail is sampled; more are finer and slower [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
     /// Edge of the tiles that the networks work in; changes memory and time, never the picture
     #[arg(short, long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=8192))]
@@ -202,6 +202,9 @@ pub(crate) struct Files {
     /// Leave out EXIF, XMP, colour profile and resolution
     #[arg(long)]
     pub strip_metadata: bool,
+    /// Leave out the recipe, which tells how the picture was made
+    #[arg(long)]
+    pub no_recipe: bool,
 }
 
 /// What to do about an output that is already there.
@@ -243,7 +246,7 @@ pub(crate) struct Machine {
 
 #[derive(Args, Debug)]
 pub(crate) struct Run {
-    /// A shipped graph by name, or a file
+    /// A shipped graph by name, a graph file, or a picture that holds a recipe
     pub graph: String,
     /// What feeds the inputs of the graph: photo=photo.jpg; a bare file feeds the first
     #[arg(value_name = "INPUT=VALUE", value_hint = ValueHint::FilePath)]

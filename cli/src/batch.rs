@@ -4,7 +4,7 @@ use crate::{
     job::{self, Recipe, Saving},
     naming::{Naming, Target},
     pictures::Picture,
-    report, speed,
+    recipe, report, speed,
     stop::Stop,
     terminal::{self, Terminal, print},
 };
@@ -184,6 +184,7 @@ impl Batch {
     fn attempt(&mut self, terminal: &Terminal, stop: &Stop, picture: &Picture, title: &str) -> Result<Outcome, Wrong> {
         let mut scratch = Scratch::default();
         let inputs = self.bind(picture, &mut scratch)?;
+        let recipe = self.recipe_text()?;
         let scale = self.enlargement(&inputs)?;
 
         let mut to_stdout = None;
@@ -214,7 +215,7 @@ impl Batch {
                 }
             };
             let text = job::path_text(&path).map_err(|message| Failure::new(Blame::Graph, message))?;
-            bindings.push(self.saving.save(&output.name, text, "-o"));
+            bindings.push(self.saving.save(&output.name, text, recipe.as_deref(), "-o"));
             paths.push(path);
         }
 
@@ -270,6 +271,16 @@ impl Batch {
             io::copy(&mut io::stdin().lock().take(most.saturating_add(1)), &mut file)
         });
         kept.map(|_| path).map_err(|error| unwritable("stdin to a temporary file", &error))
+    }
+
+    /// What is written into the result, so that it can be made again.
+    fn recipe_text(&self) -> Result<Option<String>, Wrong> {
+        if !self.saving.keep_recipe {
+            return Ok(None);
+        }
+        // Building the graph opens the files that it is made of.
+        engine::build(&self.recipe.request(Vec::new(), Vec::new()))?;
+        Ok(recipe::text(&self.recipe))
     }
 
     /// How much larger the result is, when its name is to tell it.

@@ -150,16 +150,21 @@ pub(crate) fn load_mask(input: &str, path: &str, limits: &Limits, origin: &str) 
 #[derive(Clone, Debug)]
 pub(crate) struct Saving {
     pub strip_metadata: bool,
+    pub keep_recipe: bool,
     pub on_exists: OnExists,
 }
 
 impl Saving {
     pub(crate) fn new(files: &Files) -> Self {
-        Self { strip_metadata: files.strip_metadata, on_exists: files.on_exists }
+        Self {
+            strip_metadata: files.strip_metadata,
+            keep_recipe: !files.no_recipe && !files.strip_metadata,
+            on_exists: files.on_exists,
+        }
     }
 
     /// The node that writes an output to a file.
-    pub(crate) fn save(&self, output: &str, path: &str, origin: &str) -> Binding {
+    pub(crate) fn save(&self, output: &str, path: &str, recipe: Option<&str>, origin: &str) -> Binding {
         // What is there was already looked at when the name was chosen; this is for files that come in between.
         let on_exists = match self.on_exists {
             OnExists::Rename => "Rename",
@@ -168,7 +173,9 @@ impl Saving {
             OnExists::Error => "Error",
         };
         let strip = self.strip_metadata;
-        let fields = format!("(path: {}, strip_metadata: {strip}, on_exists: {on_exists})", ron_text(path));
+        let recipe = recipe.map_or_else(|| "None".to_owned(), |recipe| format!("Some({})", ron_text(recipe)));
+        let fields =
+            format!("(path: {}, strip_metadata: {strip}, recipe: {recipe}, on_exists: {on_exists})", ron_text(path));
         Binding { name: output.to_owned(), kind: "Save".to_owned(), fields, origin: origin.to_owned() }
     }
 }

@@ -7,6 +7,7 @@ mod job;
 mod library;
 mod naming;
 mod pictures;
+mod recipe;
 mod report;
 mod speed;
 mod stop;

@@ -140,3 +140,13 @@ fn a_signal_stops_the_run_and_leaves_nothing_half_written() {
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     assert_eq!(fs::read_dir(at).expect("a folder can be listed").count(), 1);
 }
+
+#[test]
+fn a_result_can_be_made_again_from_its_recipe() {
+    let folder = folder();
+    let at = folder.path();
+    upscaled(at, "first.png", &["--type", "impasto", "--seed", "7", "-s", "1.5"]);
+    upweave(at, &["run", "first.png", "photo=photo.png", "-o", "again.png"]);
+    let bytes = |name: &str| fs::read(at.join(name)).expect("the result can be read");
+    assert_eq!(bytes("first.png"), bytes("again.png"));
+}

@@ -8,6 +8,7 @@ use crate::{
     library,
     naming::Naming,
     pictures::Picture,
+    recipe,
     stop::Stop,
     terminal::Terminal,
 };
@@ -23,10 +24,14 @@ pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Run) -> u8 {
 }
 
 fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused> {
-    let file = library::graph(&args.graph)
-        .map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
-    let outline = Outline::read(&file).map_err(Refused::Graph)?;
     let limits = job::limits(&args.machine)?;
+    let mut recipe = match recipe::of_picture(&args.graph, &limits)? {
+        Some(recipe) => recipe,
+        None => library::graph(&args.graph)
+            .map(Recipe::new)
+            .map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?,
+    };
+    let outline = Outline::read(&recipe.file).map_err(Refused::Graph)?;
     let (inputs, picture) = bindings(&outline, &args.inputs, &limits)?;
     for input in outline.inputs.iter().filter(|input| !input.optional) {
         let given = inputs.iter().any(|binding| binding.name == input.name)
@@ -36,8 +41,10 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused
             return Err(Refused::hint(message, format!("add  {}={}", input.name, example(input.ty))));
         }
     }
-    let settings = job::ron_settings(&args.change.set);
-    let recipe = Recipe { preset: args.change.preset.clone(), settings, ..Recipe::new(file) };
+    recipe.settings.extend(job::ron_settings(&args.change.set));
+    if args.change.preset.is_some() {
+        recipe.preset.clone_from(&args.change.preset);
+    }
     let outputs = outputs(&outline, args)?;
     if terminal.json() && args.files.output.iter().any(|output| output == "-" || output.ends_with("=-")) {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());

@@ -113,8 +113,8 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
     }
     if let Some(style) = style.filter(|style| *style != Style::Universal) {
         terminal.note(&format!(
-            "the embedded models have learnt no style of their own for `{0}` yet: \
-             the type `{0}` chooses other defaults for the controls, colours and sharpening",
+            "the embedded models have learnt no style of their own for `{0}` yet: the type `{0}` chooses other defaults \
+             for the controls and for sharpening",
             style.name()
         ));
     }

@@ -1,0 +1,148 @@
+//! The recipe in a result: what it takes to make the picture again.
+//!
+//! `upweave run result.png photo=photo.jpg` repeats it. A recipe may come from a stranger, so it is read with care: it is
+//! checked like every graph, and it must not read or write files on its own.
+
+use crate::{job::Recipe, library::Shelf};
+use engine::{Setting, Text};
+use nodes::limits::Limits;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Settings that change memory and time, never the picture.
+const WITHOUT_EFFECT: [&str; 1] = ["tile"];
+
+/// What is kept in a result.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// The version that made it.
+    upweave: String,
+    /// The name of the graph file.
+    graph: String,
+    /// The graph file and the parts that it is made of, by the names that it calls them.
+    files: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preset: Option<String>,
+    /// Parameter and value in RON, in the order in which they were set.
+    #[serde(default)]
+    set: Vec<(String, String)>,
+    /// Digests of the embedded models.
+    models: BTreeMap<String, String>,
+}
+
+/// The recipe as a text to keep, once the graph was built: only then all its parts are known.
+pub(crate) fn text(recipe: &Recipe) -> Option<String> {
+    let mut files = recipe.shelf.opened();
+    files.insert(recipe.file.name.clone(), recipe.file.text.clone());
+    let models = models::cards()
+        .ok()?
+        .into_iter()
+        .map(|(card, digest)| (card.name.to_owned(), digest.iter().map(|byte| format!("{byte:02x}")).collect()));
+    let set = recipe.settings.iter().filter(|setting| !WITHOUT_EFFECT.contains(&setting.target.as_str()));
+    let kept = Kept {
+        upweave: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: recipe.file.name.clone(),
+        files,
+        preset: recipe.preset.clone(),
+        set: set.map(|setting| (setting.target.clone(), setting.value.clone())).collect(),
+        models: models.collect(),
+    };
+    serde_json::to_string(&kept).ok()
+}
+
+/// The recipe that a picture file holds; nothing when it is no picture or holds none.
+///
+/// # Errors
+/// When there is one that must not or cannot be run.
+pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, String> {
+    let Ok(Some(text)) = nodes::files::recipe(path, limits) else { return Ok(None) };
+    let kept: Kept =
+        serde_json::from_str(&text).map_err(|error| format!("the recipe in `{path}` cannot be read: {error}"))?;
+    let Some(graph) = kept.files.get(&kept.graph) else {
+        return Err(format!("the recipe in `{path}` has no graph"));
+    };
+    let set = kept.set.iter().map(|(target, value)| Setting {
+        target: target.clone(),
+        value: value.clone(),
+        origin: format!("{path}, {target}"),
+    });
+    let recipe = Recipe {
+        file: Text { name: kept.graph.clone(), text: graph.clone() },
+        preset: kept.preset.clone(),
+        settings: set.collect(),
+        shelf: Shelf::with(kept.files),
+    };
+    if let Ok(built) = engine::build(&recipe.request(Vec::new(), Vec::new()))
+        && let Some(node) = built.graph.nodes().iter().find(|node| touches_files(node.kind_name()))
+    {
+        let kind = node.kind_name();
+        return Err(format!("the recipe in `{path}` wants to use files by itself (`{}` is a `{kind}`)", node.id));
+    }
+    Ok(Some(recipe))
+}
+
+fn touches_files(kind: &str) -> bool {
+    ["Load", "MaskLoad", "Save"].contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library;
+
+    fn recipe(text: &str) -> Recipe {
+        Recipe::new(Text { name: "mine.ron".to_owned(), text: text.to_owned() })
+    }
+
+    fn written(folder: &std::path::Path, text: &str) -> String {
+        let path = folder.join("a.png").display().to_string();
+        let graph = "Graph(format: 1, inputs: {\"photo\": Image}, outputs: {\"photo\": \"large\"}, \
+                     nodes: {\"large\": Resize(image: \"photo\", width: 4, height: 4)})";
+        let binding = |name: &str, kind: &str, fields: String| engine::Binding {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            fields,
+            origin: String::new(),
+        };
+        image::RgbImage::new(4, 4).save(folder.join("in.png")).unwrap();
+        let input = folder.join("in.png").display().to_string();
+        let load = binding("photo", "Load", format!("(path: {})", crate::job::ron_text(&input)));
+        let fields = format!("(path: {}, recipe: {})", crate::job::ron_text(&path), crate::job::ron_text(text));
+        let built = engine::build(&recipe(graph).request(vec![load], vec![binding("photo", "Save", fields)])).unwrap();
+        engine::run(&built.graph, &engine::NoStore, &Default::default(), &|_| {}).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_recipe_survives_the_picture() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut main = Recipe::new(library::graph("dynamic-upscale").unwrap());
+        main.preset = Some("anime".to_owned());
+        let set = |target: &str, value: &str| Setting {
+            target: target.to_owned(),
+            value: value.to_owned(),
+            origin: String::new(),
+        };
+        main.settings = vec![set("seed", "7"), set("tile", "64")];
+        engine::build(&main.request(Vec::new(), Vec::new())).unwrap();
+        let path = written(folder.path(), &text(&main).unwrap());
+        let again = of_picture(&path, &Limits::LOCAL).unwrap().expect("there is a recipe");
+        assert_eq!((again.file, again.preset.as_deref()), (main.file, Some("anime")));
+        assert_eq!(again.settings.iter().map(|s| s.target.as_str()).collect::<Vec<_>>(), ["seed"]);
+        assert_eq!(again.shelf.opened(), main.shelf.opened());
+    }
+
+    #[test]
+    fn strangers_do_not_touch_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let evil = recipe(
+            "Graph(format: 1, outputs: {\"x\": \"in:evil\"}, nodes: {\"a\": Load(path: \"/etc/passwd\"), \
+             \"in:evil\": Save(image: \"a\", path: \"/tmp/x.png\")})",
+        );
+        let path = written(folder.path(), &text(&evil).unwrap());
+        assert!(of_picture(&path, &Limits::LOCAL).is_err_and(|message| message.contains("by itself")));
+        let path = written(folder.path(), "not json");
+        assert!(of_picture(&path, &Limits::LOCAL).is_err());
+    }
+}
