@@ -4,7 +4,11 @@
 //! `bench/set14` and `bench/urban100`, and say so where it does not.
 
 // The ban is on nodes; tests read photographs and take the time.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may read pictures and the clock; nodes may not"
+)]
 
 use engine::value::{Damage, Image, Size};
 use nodes::degrade_detect::{Quality, judge, measure};
