@@ -78,6 +78,9 @@ pub(crate) enum Verb {
         /// The kind to show
         name: Option<String>,
     },
+    /// Look at what is kept of earlier runs, and remove it
+    #[command(subcommand)]
+    Cache(CacheVerb),
     /// Print the table of limits
     Limits,
     /// Look whether everything works on this machine
@@ -239,6 +242,18 @@ pub(crate) struct Machine {
     /// Most bytes of an input file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_file_bytes: Option<u64>,
+    /// Folder in which results are kept, so that nothing is computed twice [default: that of the system]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "no_cache")]
+    pub cache: Option<PathBuf>,
+    /// Keep nothing and look nothing up
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Most that is kept, such as 5GiB [default: 20GiB or a tenth of the free disk]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub cache_size: Option<u64>,
+    /// Tell of every node why it ran or did not
+    #[arg(long, conflicts_with_all = ["dry_run", "no_cache"])]
+    pub explain: bool,
     /// Threads; of LOAD:WORK:SAVE the middle counts [default: all cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -290,6 +305,32 @@ pub(crate) enum GraphVerb {
         #[arg(short, long, value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum CacheVerb {
+    /// Tell where it is and how much it holds
+    Info(CachePlace),
+    /// Read everything, and remove what is broken
+    Verify(CachePlace),
+    /// Remove what was not used for longest, until no more than SIZE is left
+    Prune {
+        /// What may stay, such as 1GiB [default: half of the most that is kept]
+        #[arg(value_name = "SIZE", value_parser = size)]
+        size: Option<u64>,
+        #[command(flatten)]
+        place: CachePlace,
+    },
+    /// Remove everything but what running jobs need
+    Clear(CachePlace),
+}
+
+/// Which cache is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CachePlace {
+    /// The folder [default: that of the system]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
 }
 
 /// How a graph is drawn.
@@ -356,6 +397,25 @@ fn seed(text: &str) -> Result<Seed, String> {
         return Ok(Seed::Random);
     }
     text.parse().map(Seed::Given).map_err(|_| format!("a seed is a whole number from 0 to {}, or `random`", u32::MAX))
+}
+
+/// A number of bytes: 512MiB, 1.5G, 1000000.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 1u64,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => 0,
+    };
+    match digits.trim().parse::<f64>() {
+        Ok(number) if factor > 0 && number >= 0.0 && number * (factor as f64) < 1e18 => {
+            Ok((number * factor as f64) as u64)
+        }
+        _ => Err("a size is a number with MiB, GiB or TiB behind it".to_owned()),
+    }
 }
 
 /// A number from `LOW` to `HIGH`. NaN is not a number.

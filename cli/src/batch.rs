@@ -1,6 +1,8 @@
 //! Running one graph over pictures, one after the other. A bad picture never stops the others.
 
 use crate::{
+    cache::Kept,
+    explain::{self, Keys},
     job::{self, Recipe, Saving},
     naming::{Naming, Target},
     pictures::Picture,
@@ -8,7 +10,10 @@ use crate::{
     stop::Stop,
     terminal::{self, Terminal, print},
 };
-use engine::{Binding, Blame, Event, Failure, Graph, NoStore, Plan, RunError, Shape, value::Value};
+use engine::{
+    Binding, Blame, Event, Failure, Graph, NoStore, Plan, RunError, Shape, State, Store, World,
+    filesystem::OsFilesystem,
+};
 use nodes::limits::Limits;
 use serde_json::json;
 use std::{
@@ -32,6 +37,9 @@ pub(crate) struct Batch {
     pub scale: Option<f64>,
     pub limits: Limits,
     pub dry_run: bool,
+    /// The results of earlier runs.
+    pub kept: Kept,
+    pub explain: bool,
 }
 
 /// An output of the graph, and where it goes.
@@ -132,6 +140,7 @@ impl Batch {
             }
         }
         let seconds = start.elapsed().as_secs_f64();
+        self.kept.complain(terminal);
         if pictures.len() > 1 {
             let parts = [(done, "done"), (skipped, "skipped"), (codes.len(), "failed")];
             let parts: Vec<String> =
@@ -222,7 +231,7 @@ impl Batch {
         let built = engine::build(&self.recipe.request(inputs, bindings))?;
         report::diagnostics(terminal, &built.warnings);
         if self.dry_run {
-            let plan = engine::plan(&built.graph, &NoStore)?;
+            let plan = engine::plan(&built.graph, &self.kept)?;
             let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             show_plan(terminal, &built.graph, &plan, title, &shown)?;
             return Ok(Outcome::Done);
@@ -230,8 +239,21 @@ impl Batch {
         let start = Instant::now();
         terminal.event(json!({ "event": "started", "input": picture.name(), "output": paths }));
         terminal.progress(title, 0.0);
-        let outcome = engine::run(&built.graph, &NoStore, &stop.flag(), &|event| show_event(terminal, title, &event))?;
+        let world = World {
+            store: &self.kept,
+            files: &OsFilesystem,
+            cancel: &stop.flag(),
+            listen: &|event| show_event(terminal, title, &event),
+        };
+        let outcome = engine::run(&built.graph, world)?;
         terminal.clear();
+        if self.explain {
+            let last = Keys::last(&self.kept, &self.recipe.file.name, &picture.name());
+            explain::lines(&outcome, last.as_ref()).iter().for_each(|line| print(line));
+        }
+        if self.kept.keeps() {
+            Keys::new(&outcome).keep(&self.kept, &self.recipe.file.name, &picture.name());
+        }
         let seconds = start.elapsed().as_secs_f64();
         if let Some(path) = to_stdout {
             let bytes = fs::read(&path).map_err(|error| unwritable("to stdout", &error))?;
@@ -239,10 +261,10 @@ impl Batch {
             return Ok(Outcome::Done);
         }
         for (output, _) in self.outputs.iter().zip(&paths) {
-            if let Some(Value::Text(written)) = outcome.values.get(&output.name) {
-                terminal.say(&format!("{written}  {}", speed::duration(seconds)));
+            if let Some(written) = outcome.published.get(&format!("out:{}", output.name)) {
+                terminal.say(&format!("{}  {}", written.display(), speed::duration(seconds)));
                 let event = json!({
-                    "event": "done", "input": picture.name(), "output": &**written, "seconds": seconds,
+                    "event": "done", "input": picture.name(), "output": written, "seconds": seconds,
                 });
                 terminal.event(event);
             }
@@ -332,11 +354,13 @@ fn show_plan(terminal: &Terminal, graph: &Graph, plan: &Plan, title: &str, outpu
         let node = &graph.nodes()[step.node];
         let gives = step.forecast.outputs.first().map_or_else(String::new, shape_text);
         let counted = |n: f64, text: String| if n > 0.0 { text } else { String::new() };
+        let kept = step.state == State::Kept;
         let tiles = counted(step.forecast.tiles as f64, step.forecast.tiles.to_string());
         let gflop = counted(step.forecast.flops, format!("{:.1}", step.forecast.flops / 1e9));
+        let gflop = if kept { "kept".to_owned() } else { gflop };
         events.push(json!({
             "node": node.id, "kind": node.kind_name(), "gives": gives, "tiles": step.forecast.tiles,
-            "flops": step.forecast.flops,
+            "flops": step.forecast.flops, "kept": kept,
         }));
         rows.push([node.id.clone(), node.kind_name().to_owned(), gives, tiles, gflop]);
     }

@@ -4,7 +4,7 @@ use engine::{Library, Text};
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -44,47 +44,78 @@ fn read(path: &Path, name: &str) -> Result<Text, String> {
 pub(crate) struct Shelf {
     /// The texts that come with a recipe; then no file is looked for.
     given: Option<BTreeMap<String, String>>,
-    /// What was opened, by the name that it was asked for.
-    opened: Mutex<BTreeMap<String, (PathBuf, String)>>,
+    /// What was opened.
+    opened: Mutex<BTreeMap<String, String>>,
 }
 
 impl Shelf {
-    /// A shelf that holds these texts, by the names that they are asked for, and no files.
+    /// A shelf that holds these texts, and no files.
     pub(crate) fn with(given: BTreeMap<String, String>) -> Self {
         Self { given: Some(given), opened: Mutex::default() }
     }
 
-    /// The texts that were opened so far, by the name that they were asked for.
+    /// The texts that were opened so far, by name.
     pub(crate) fn opened(&self) -> BTreeMap<String, String> {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.iter().map(|(name, (_, text))| (name.clone(), text.clone())).collect()
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn find(&self, name: &str, asking: &Path) -> Result<(PathBuf, Text), String> {
+    /// A text is named by its path from where the program runs, or among the shipped ones: whoever asks, one name is one
+    /// text.
+    fn find(&self, name: &str, from: &str) -> Result<Text, String> {
+        let beside = Path::new(from).parent().unwrap_or(Path::new("")).join(name);
+        let path = beside.display().to_string();
+        let shipped = graphs::find(name);
         if let Some(given) = &self.given {
-            let text = given.get(name).ok_or_else(|| format!("the recipe has no graph file `{name}`"))?;
-            return Ok((PathBuf::new(), Text { name: name.to_owned(), text: text.clone() }));
+            let names = [Some(path.as_str()), shipped.map(|graph| graph.path)];
+            let (name, text) = names
+                .into_iter()
+                .flatten()
+                .find_map(|name| given.get_key_value(name))
+                .ok_or_else(|| format!("the recipe has no graph file `{name}`"))?;
+            return Ok(Text { name: name.clone(), text: text.clone() });
         }
-        let path = asking.parent().unwrap_or(Path::new("")).join(name);
-        if path.is_file() {
-            let text = read(&path, &path.display().to_string())?;
-            return Ok((path, text));
+        if beside.is_file() {
+            return read(&beside, &path);
         }
-        match graphs::find(name) {
-            Some(shipped) => {
-                Ok((PathBuf::new(), Text { name: shipped.path.to_owned(), text: shipped.text.to_owned() }))
-            }
-            None => Err(format!("there is no graph file `{}`, and no shipped part `{name}`", path.display())),
-        }
+        let shipped =
+            shipped.ok_or_else(|| format!("there is no graph file `{path}`, and no shipped part `{name}`"))?;
+        Ok(Text { name: shipped.path.to_owned(), text: shipped.text.to_owned() })
     }
 }
 
 impl Library for Shelf {
     fn open(&self, name: &str, from: &str) -> Result<Text, String> {
+        let text = self.find(name, from)?;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let asking = opened.get(from).map_or_else(|| PathBuf::from(from), |(path, _)| path.clone());
-        let (path, text) = self.find(name, &asking)?;
-        opened.insert(name.to_owned(), (path, text.text.clone()));
+        opened.insert(text.name.clone(), text.text.clone());
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_one_name_in_two_folders_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::create_dir(path("sub")).unwrap();
+        fs::write(path("part.ron"), "outer").unwrap();
+        fs::write(path("sub/part.ron"), "inner").unwrap();
+        let shelf = Shelf::default();
+        assert_eq!(shelf.open("part.ron", &path("main.ron")).unwrap().text, "outer");
+        assert_eq!(shelf.open("part.ron", &path("sub/main.ron")).unwrap().text, "inner");
+        let again = Shelf::with(shelf.opened());
+        assert_eq!(again.open("part.ron", &path("main.ron")).unwrap().text, "outer");
+        assert_eq!(again.open("part.ron", &path("sub/main.ron")).unwrap().text, "inner");
+        assert!(again.open("none.ron", "main.ron").is_err());
+    }
+
+    #[test]
+    fn a_recipe_finds_shipped_parts_by_every_name() {
+        let shelf = Shelf::default();
+        let text = shelf.open("parts/weave-pass", "/none/main.ron").unwrap();
+        assert_eq!(Shelf::with(shelf.opened()).open("parts/weave-pass", "/none/main.ron").unwrap(), text);
     }
 }

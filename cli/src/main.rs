@@ -2,7 +2,9 @@
 
 mod args;
 mod batch;
+mod cache;
 mod commands;
+mod explain;
 mod job;
 mod library;
 mod naming;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => commands::run::run(&terminal, &stop::Stop::listen(), &args),
         Verb::Graph(verb) => commands::graph::run(&terminal, &verb),
         Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
+        Verb::Cache(verb) => commands::cache::run(&terminal, &verb),
         Verb::Limits => commands::limits::run(),
         Verb::Doctor => commands::doctor::run(&terminal),
         Verb::Completions { shell } => commands::manual::completions(shell),

@@ -20,7 +20,7 @@ struct Kept {
     upweave: String,
     /// The name of the graph file.
     graph: String,
-    /// The graph file and the parts that it is made of, by the names that it calls them.
+    /// The graph file and the parts that it is made of, by name.
     files: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
@@ -110,7 +110,7 @@ mod tests {
         let load = binding("photo", "Load", format!("(path: {})", crate::job::ron_text(&input)));
         let fields = format!("(path: {}, recipe: {})", crate::job::ron_text(&path), crate::job::ron_text(text));
         let built = engine::build(&recipe(graph).request(vec![load], vec![binding("photo", "Save", fields)])).unwrap();
-        engine::run(&built.graph, &engine::NoStore, &Default::default(), &|_| {}).unwrap();
+        engine::run(&built.graph, engine::World::quiet(&engine::NoStore)).unwrap();
         path
     }
 

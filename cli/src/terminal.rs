@@ -53,6 +53,11 @@ impl Terminal {
         self.say(&format!("{head}: {text}"));
     }
 
+    /// Says what may need attention, though the results are good.
+    pub(crate) fn warning(&self, message: &str, hint: &str) {
+        self.say(&format!("{}: {message}\n  {}: {hint}", self.paint("warning", "33;1"), self.paint("hint", "36")));
+    }
+
     /// Says what is wrong and what to do about it; also to those who want quiet.
     pub(crate) fn error(&self, message: &str, hint: Option<&str>) {
         let mut text = format!("{}: {message}", self.paint("error", "31;1"));

@@ -71,6 +71,7 @@ fn listing(folder: &Path, inside: &Path, found: &mut BTreeSet<String>) {
 
 /// What differs from run to run becomes a placeholder.
 fn steady(line: &str, folder: &Path) -> String {
+    let line = line.replace(&cache(folder).to_string_lossy().into_owned(), "[CACHE]");
     let line = line.replace(&folder.to_string_lossy().into_owned(), "[DIR]");
     let words: Vec<&str> = line.split(' ').collect();
     let mut out: Vec<String> = Vec::new();
@@ -80,10 +81,22 @@ fn steady(line: &str, folder: &Path) -> String {
         out.push(match next {
             Some("s" | "min" | "h") if number => "[TIME]".to_owned(),
             Some("GFLOP/s" | "MiB" | "GiB") if number => "[N]".to_owned(),
+            _ if is_digest(word) => word.replace(&word[..12], "[DIGEST]"),
             _ => (*word).to_owned(),
         });
     }
     out.join(" ").trim_end().to_owned()
+}
+
+/// Whether a word is the short form of a digest, which other weights would change.
+fn is_digest(word: &str) -> bool {
+    let bare = word.trim_end_matches(',');
+    bare.len() == 12 && bare.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Where the sessions in a folder keep their results: beside it, so that they do not show in it.
+fn cache(folder: &Path) -> PathBuf {
+    folder.with_file_name("cache")
 }
 
 /// Runs one command, and writes down what happened.
@@ -105,6 +118,7 @@ fn transcript(command: &str, folder: &Path) -> String {
         .current_dir(folder)
         .env_remove("NO_COLOR")
         .env("COLUMNS", "100")
+        .env("UPWEAVE_CACHE", cache(folder))
         .stdin(stdin)
         .output()
         .expect("the program starts");
@@ -144,7 +158,8 @@ fn sessions() {
     for path in names {
         let kept = tempfile::tempdir().expect("there is room");
         // Some systems name the temporary folder by a link.
-        let folder = kept.path().canonicalize().expect("it exists");
+        let folder = kept.path().canonicalize().expect("it exists").join("folder");
+        fs::create_dir(&folder).expect("a folder can be made");
         furnish(&folder);
         let expected = fs::read_to_string(&path).expect("a session can be read");
         let mut found = String::new();

@@ -1,7 +1,7 @@
 //! Phase 3: unknown wires, types, ranges, cycles, unused nodes. Everything is reported in one go.
 
 use crate::{
-    NodeKind, ParameterKind,
+    DynNode, NodeKind, ParameterKind,
     diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span},
     graph::{Connection, Graph, GraphNode, What, file_order, upstream},
     link::{Linker, Origin, Request, Source, resolve},
@@ -242,12 +242,34 @@ fn between(kind: &dyn NodeKind, gives: Type, wire: &Connection) -> Option<String
 /// Checks ranges, and what the node itself demands of all its fields together.
 fn check_values(graph_node: &GraphNode, whole: bool, found: &mut Vec<Diagnostic>) {
     let Some((kind, node)) = graph_node.node() else { return };
-    let values = node.fields();
     let before = found.len();
+    check_ranges(kind, node, |field| graph_node.place(Some(field)), found);
+    if found.len() > before || !whole {
+        return;
+    }
+    for failure in node.check() {
+        let at = graph_node.place(failure.field.as_deref());
+        found.push(Diagnostic {
+            severity: Severity::Error,
+            code: "parameter",
+            message: failure.message,
+            labels: vec![Label { span: at, text: String::new() }],
+            hint: failure.hint,
+        });
+    }
+}
+
+/// Checks every number of a node against the range of its parameter. `place` tells where a field stands.
+pub(crate) fn check_ranges(
+    kind: &dyn NodeKind,
+    node: &dyn DynNode,
+    place: impl Fn(&str) -> Span,
+    found: &mut Vec<Diagnostic>,
+) {
+    let values = node.fields();
     for parameter in kind.parameters() {
         let value = &values[&parameter.name];
         let numeric = matches!(parameter.kind, ParameterKind::Number | ParameterKind::Integer);
-        let at = graph_node.place(Some(&parameter.name));
         let Some(number) = value.as_f64().filter(|_| numeric) else { continue };
         let low = parameter.minimum.is_some_and(|minimum| number < minimum);
         let high = parameter.maximum.is_some_and(|maximum| number > maximum);
@@ -261,20 +283,7 @@ fn check_values(graph_node: &GraphNode, whole: bool, found: &mut Vec<Diagnostic>
             let message = format!("`{}` is out of range: {number}; it takes {range}", parameter.name);
             let nearest = if low { parameter.minimum } else { parameter.maximum }.unwrap_or(number);
             let hint = format!("write  {}: {nearest}", parameter.name);
-            found.push(Diagnostic::error("out-of-range", at, message).hint(hint));
+            found.push(Diagnostic::error("out-of-range", place(&parameter.name), message).hint(hint));
         }
-    }
-    if found.len() > before || !whole {
-        return;
-    }
-    for failure in node.check() {
-        let at = graph_node.place(failure.field.as_deref());
-        found.push(Diagnostic {
-            severity: Severity::Error,
-            code: "parameter",
-            message: failure.message,
-            labels: vec![Label { span: at, text: String::new() }],
-            hint: failure.hint,
-        });
     }
 }

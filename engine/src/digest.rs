@@ -30,6 +30,13 @@ impl Digester {
         this
     }
 
+    /// The digest of samples alone.
+    pub fn of_samples(samples: &[f32]) -> Digest {
+        let mut this = Self::new("samples");
+        this.samples(samples);
+        this.finish()
+    }
+
     /// Adds raw bytes behind their length.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.u64(bytes.len() as u64);

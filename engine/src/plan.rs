@@ -1,24 +1,24 @@
 //! Phase 4: what the outputs need, what is kept already, and what the rest will cost.
 
 use crate::{
-    Blame, DynNode, Failure, Forecast, Graph, NodeKind, Shape, Shapes, Store,
+    Blame, DynNode, Failure, Forecast, Graph, Shape, Shapes, Store,
     diagnostic::{Label, Text},
-    digest::{Digest, Digester},
+    digest::Digest,
+    key::{Identity, Parts},
     value::{Rect, Type},
 };
 use petgraph::{Direction, graph::NodeIndex};
-use std::collections::HashMap;
-
-/// Part of every cache key: raise it when the engine itself computes something differently.
-const CACHE_VERSION: u64 = 1;
+use std::collections::{HashMap, HashSet};
 
 /// What became of a node in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum State {
     /// It will run, or look each of its tiles up.
     Compute,
-    /// Its result is kept, and will be read if something needs it.
+    /// Its result is kept, and will be read.
     Kept,
+    /// What it would give is known well enough: nothing that will run needs its content.
+    Spared,
 }
 
 /// One node of a plan.
@@ -30,8 +30,9 @@ pub struct Step {
     pub state: State,
     /// What it gives and costs.
     pub forecast: Forecast,
-    /// The stem of its keys: kind, version and what lies outside of the graph.
-    pub(crate) identity: Digest,
+    /// What the key of its result is made of, where that is known before anything runs.
+    pub parts: Option<Parts>,
+    pub(crate) identity: Identity,
     /// Digests of its outputs, where they are known before anything runs.
     pub(crate) outputs: Option<Vec<Digest>>,
 }
@@ -39,8 +40,10 @@ pub struct Step {
 /// What a run will do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The nodes that the outputs need, in the order in which they run.
+    /// The nodes that run or are read, in this order.
     pub steps: Vec<Step>,
+    /// The nodes that the outputs depend on, but which need not run this time.
+    pub spared: Vec<Step>,
     /// Highest memory for values and working space, in bytes.
     pub peak_bytes: u64,
     /// Floating point operations of all networks that will run.
@@ -109,9 +112,9 @@ pub fn plan(graph: &Graph, store: &dyn Store) -> Result<Plan, Box<RunError>> {
             return Err(RunError::new(graph, index, None, Failure::new(Blame::Graph, message).hint(hint)));
         };
         let outside = node.outside().map_err(|failure| RunError::new(graph, index, None, failure))?;
-        let identity = identity(kind, &outside);
+        let identity = Identity::new(kind, &outside);
         let mut seen = Shapes::default();
-        let mut inputs = Some(Vec::new());
+        let mut inputs = store.keeps().then(Vec::new);
         for wire in &at.wires {
             let Some((source, port)) = wire.source else { continue };
             if let Some(shape) = shapes.get(&source).and_then(|all| all.get(port)) {
@@ -123,58 +126,45 @@ pub fn plan(graph: &Graph, store: &dyn Store) -> Result<Plan, Box<RunError>> {
                 _ => inputs = None,
             }
         }
-        // Results of mapped nodes are kept tile by tile, so nothing is known of the whole before it runs.
-        let kept = match inputs {
-            Some(inputs) if kind.cached() && !at.mapped && store.keeps() => {
-                store.outputs(action(identity, kind, node, &inputs))
-            }
-            _ => None,
-        };
+        let key = inputs.map(|inputs| identity.key(kind, node, &inputs));
+        let outputs = key.as_ref().and_then(|key| store.outputs(key.digest));
         let forecast = if at.mapped { mapped_forecast(node, &seen, kind.ports().len()) } else { node.forecast(&seen) };
         shapes.insert(index, forecast.outputs.clone());
-        digests.insert(index, kept.clone());
-        let state = if kept.is_some() { State::Kept } else { State::Compute };
-        steps.push(Step { node: index, state, forecast, identity, outputs: kept });
+        digests.insert(index, outputs.clone());
+        let parts = key.map(|key| key.parts);
+        steps.push(Step { node: index, state: State::Spared, forecast, parts, identity, outputs });
     }
-    drop_unread(graph, &mut steps);
+    decide(graph, store, &mut steps);
+    let (spared, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.state == State::Spared);
     let flops = steps.iter().filter(|step| step.state == State::Compute).map(|step| step.forecast.flops).sum();
     let peak_bytes = peak(graph, &steps);
-    Ok(Plan { steps, peak_bytes, flops })
+    Ok(Plan { steps, spared, peak_bytes, flops })
 }
 
-/// The stem of a node's keys.
-fn identity(kind: &dyn NodeKind, outside: &[Digest]) -> Digest {
-    let mut d = Digester::new("upweave node");
-    d.u64(CACHE_VERSION);
-    d.text(kind.name());
-    d.u64(u64::from(kind.version()));
-    d.u64(outside.len() as u64);
-    outside.iter().for_each(|digest| d.digest(*digest));
-    d.finish()
-}
-
-/// The key of a node's result: its identity, its parameters and the contents of its inputs. What only names something
-/// that `identity` has digested already, such as a path, is left out, and so are the names of other nodes.
-pub(crate) fn action(identity: Digest, kind: &dyn NodeKind, node: &dyn DynNode, inputs: &[(&str, Digest)]) -> Digest {
-    let mut d = Digester::new("action");
-    d.digest(identity);
-    let values = node.fields();
-    for parameter in kind.parameters() {
-        let value = &values[&parameter.name];
-        let wired = parameter.wire.is_some() && (value.is_string() || value.is_null());
-        if !wired && !parameter.names_outside {
-            d.text(&parameter.name);
-            d.json(value);
+/// Decides from the outputs backwards: what is wanted is read where it is kept, and runs where it is not, and only what runs
+/// wants its inputs.
+fn decide(graph: &Graph, store: &dyn Store, steps: &mut [Step]) {
+    let mut wanted: HashSet<usize> = graph.outputs.iter().map(|(_, node, _)| *node).collect();
+    let mut pinned = Vec::new();
+    for step in steps.iter_mut().rev().filter(|step| graph.nodes[step.node].node().is_some()) {
+        if !wanted.contains(&step.node) {
+            continue;
+        }
+        match &step.outputs {
+            Some(outputs) if outputs.iter().all(|output| store.has(*output)) => {
+                step.state = State::Kept;
+                pinned.extend(outputs);
+            }
+            _ => {
+                step.state = State::Compute;
+                let before = graph.topology.neighbors_directed(NodeIndex::new(step.node), Direction::Incoming);
+                wanted.extend(before.map(NodeIndex::index));
+            }
         }
     }
-    let mut inputs = inputs.to_vec();
-    inputs.sort_unstable();
-    d.u64(inputs.len() as u64);
-    for (field, digest) in inputs {
-        d.text(field);
-        d.digest(digest);
+    if !pinned.is_empty() {
+        store.pin(&pinned);
     }
-    d.finish()
 }
 
 /// The forecast of a node that runs once per tile.
@@ -209,18 +199,6 @@ fn mapped_forecast(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Forecast 
     let rects = rects.iter().map(|rect| rect.times(factor)).collect();
     total.outputs = vec![Shape::Tiles(frame.times(factor), channels, rects); ports];
     total
-}
-
-/// Takes kept results out of the plan that nothing will read.
-fn drop_unread(graph: &Graph, steps: &mut Vec<Step>) {
-    let mut wanted: std::collections::HashSet<usize> = graph.outputs.iter().map(|(_, node, _)| *node).collect();
-    for step in steps.iter().rev() {
-        if wanted.contains(&step.node) && step.state == State::Compute {
-            let before = graph.topology.neighbors_directed(NodeIndex::new(step.node), Direction::Incoming);
-            wanted.extend(before.map(NodeIndex::index));
-        }
-    }
-    steps.retain(|step| wanted.contains(&step.node));
 }
 
 /// Highest memory when the steps run one after the other and outputs go at their last use.

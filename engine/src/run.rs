@@ -5,22 +5,30 @@
 //! last use.
 
 use crate::{
-    Cx, DynNode, Failure, Graph, NoStore, NodeKind, NodeResult, Plan, RunError, State, Step, Store, Watcher,
+    Claim, Cx, DynNode, Failure, Graph, NoStore, NodeKind, NodeResult, Parts, Plan, RunError, State, Step, Store,
+    Watcher,
+    digest::Digest,
+    filesystem::{Filesystem, OsFilesystem},
+    key::{Identity, Key},
     node::Inputs,
-    plan::{action, plan},
-    value::{Image, Rect, Tile, Tiles, Type, Value},
+    plan::plan,
+    value::{Image, Rect, Size, Tile, Tiles, Type, Value},
 };
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// How often to look whether another process is done with what both need.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How a node came to its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -77,6 +85,10 @@ pub enum Event<'a> {
 /// What one node did.
 #[derive(Clone, Debug)]
 pub struct Ran {
+    /// What the key of its result is made of; nothing where nothing is kept.
+    pub parts: Option<Parts>,
+    /// The same for each of its tiles, and whether the tile was kept, when it is mapped.
+    pub tiles: Vec<(Rect, Parts, bool)>,
     /// The node.
     pub id: String,
     /// Its kind.
@@ -92,51 +104,87 @@ pub struct Ran {
 pub struct Outcome {
     /// The outputs of the graph by name.
     pub values: BTreeMap<String, Value>,
-    /// What every node did, in the order in which they finished.
+    /// Where nodes brought their results, by the names of the nodes.
+    pub published: BTreeMap<String, PathBuf>,
+    /// What every node did, in the order of the plan.
     pub report: Vec<Ran>,
+    /// What would have run if nothing had been kept, and what the keys of those results are made of.
+    pub spared: Vec<(String, Option<Parts>)>,
+}
+
+/// What a run works with.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Where results are kept.
+    pub store: &'a dyn Store,
+    /// Where files are written.
+    pub files: &'a dyn Filesystem,
+    /// Set when the person wants to stop.
+    pub cancel: &'a AtomicBool,
+    /// Hears what happens.
+    pub listen: &'a (dyn Fn(Event<'_>) + Sync),
+}
+
+impl<'a> World<'a> {
+    /// The files of this machine, nobody who listens, nobody who stops.
+    pub fn quiet(store: &'a dyn Store) -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { store, files: &OsFilesystem, cancel: &NEVER, listen: &|_| {} }
+    }
 }
 
 /// Runs a graph.
 ///
 /// # Errors
-/// The first failure of a node. A node that panics has failed. Once one has failed or `cancel` is set no other begins,
-/// and those that run end at their next step.
-pub fn run(
-    graph: &Graph,
-    store: &dyn Store,
-    cancel: &AtomicBool,
-    listen: &(dyn Fn(Event<'_>) + Sync),
-) -> Result<Outcome, Box<RunError>> {
+/// The first failure of a node. A node that panics has failed. Once one has failed or the person wants to stop no other
+/// begins, and those that run end at their next step.
+pub fn run(graph: &Graph, world: World<'_>) -> Result<Outcome, Box<RunError>> {
     // Another process may make room in the store between plan and run. Then the plan no longer holds and a new one is
     // made; what was computed meanwhile is kept. The last attempt trusts nothing that is kept.
     for _ in 0..3 {
-        let plan = plan(graph, store)?;
-        let coordinator = Coordinator::new(graph, &plan, store, cancel, listen);
+        let plan = plan(graph, world.store)?;
+        let coordinator = Coordinator::new(graph, &plan, world);
         let result = coordinator.run();
         if !coordinator.lost.load(Ordering::Relaxed) {
             return result;
         }
     }
     let plan = plan(graph, &NoStore)?;
-    Coordinator::new(graph, &plan, &NoStore, cancel, listen).run()
+    Coordinator::new(graph, &plan, World { store: &NoStore, ..world }).run()
 }
 
 struct Coordinator<'a> {
     graph: &'a Graph,
     plan: &'a Plan,
-    store: &'a dyn Store,
-    cancel: &'a AtomicBool,
+    world: World<'a>,
     /// Set at the first failure, so that running nodes end at their next step.
     stop: AtomicBool,
     /// Set when a result that the plan counted on is gone.
     lost: AtomicBool,
-    listen: &'a (dyn Fn(Event<'_>) + Sync),
     weights: Vec<f64>,
     total: f64,
 }
 
-/// The outputs of a step and how it came to them, or the tile at which it failed and why.
-type StepResult = Result<(Vec<Value>, How), (Option<(usize, usize, Rect)>, Failure)>;
+/// The result of a node, and how it came to it.
+struct Made {
+    values: Vec<Value>,
+    how: How,
+    parts: Option<Parts>,
+    tiles: Vec<(Rect, Parts, bool)>,
+    published: Option<PathBuf>,
+}
+
+impl Made {
+    fn new(values: Vec<Value>, how: How, parts: Option<Parts>) -> Self {
+        Self { values, how, parts, tiles: Vec::new(), published: None }
+    }
+}
+
+/// The tile at which a step failed (number, of how many, where), and why.
+type StepFailure = (Option<(usize, usize, Rect)>, Failure);
+
+/// What became of a step: nothing when another process is at it.
+type StepResult = Result<Option<Made>, StepFailure>;
 
 /// What a worker reports about one step.
 struct Done {
@@ -146,16 +194,10 @@ struct Done {
 }
 
 impl<'a> Coordinator<'a> {
-    fn new(
-        graph: &'a Graph,
-        plan: &'a Plan,
-        store: &'a dyn Store,
-        cancel: &'a AtomicBool,
-        listen: &'a (dyn Fn(Event<'_>) + Sync),
-    ) -> Self {
+    fn new(graph: &'a Graph, plan: &'a Plan, world: World<'a>) -> Self {
         // Networks dominate; the rest is weighed by the memory that it writes. Only the ratio matters.
         let weigh = |step: &Step| match step.state {
-            State::Kept => 1e-3,
+            State::Kept | State::Spared => 1e-3,
             State::Compute => {
                 let bytes: u64 = step.forecast.outputs.iter().map(crate::Shape::bytes).sum();
                 1e-3 + step.forecast.flops / 50e9 + bytes as f64 / 500e6
@@ -163,17 +205,7 @@ impl<'a> Coordinator<'a> {
         };
         let weights: Vec<f64> = plan.steps.iter().map(weigh).collect();
         let total = weights.iter().sum();
-        Self {
-            graph,
-            plan,
-            store,
-            cancel,
-            stop: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
-            listen,
-            weights,
-            total,
-        }
+        Self { graph, plan, world, stop: AtomicBool::new(false), lost: AtomicBool::new(false), weights, total }
     }
 
     fn run(&self) -> Result<Outcome, Box<RunError>> {
@@ -198,7 +230,10 @@ impl<'a> Coordinator<'a> {
         }
         let mut values: Vec<Option<Vec<Value>>> = vec![None; steps.len()];
         let mut started = vec![false; steps.len()];
-        let mut report = Vec::new();
+        // Steps that another process is at.
+        let mut waiting = Vec::new();
+        let mut published = BTreeMap::new();
+        let mut report: Vec<(usize, Ran)> = Vec::new();
         let mut failed: Option<Box<RunError>> = None;
         let mut done_weight = 0.0;
         let (sender, receiver) = mpsc::channel::<Done>();
@@ -225,15 +260,24 @@ impl<'a> Coordinator<'a> {
                         let _ = sender.send(Done { step, seconds: begun.elapsed().as_secs_f64(), result });
                     });
                 }
-                if running == 0 {
+                if running == 0 && waiting.is_empty() {
                     break;
                 }
-                let Ok(done) = receiver.recv() else { break };
+                let patience = if waiting.is_empty() { Duration::MAX } else { PATIENCE };
+                let done = match receiver.recv_timeout(patience) {
+                    Ok(done) => done,
+                    Err(RecvTimeoutError::Timeout) => {
+                        waiting.drain(..).for_each(|step: usize| started[step] = false);
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                };
                 running -= 1;
                 heavy_running &= !self.heavy(done.step);
                 let node = steps[done.step].node;
                 match done.result {
-                    Ok((outputs, how)) => {
+                    Ok(None) => waiting.push(done.step),
+                    Ok(Some(made)) => {
                         done_weight += self.weights[done.step];
                         for source in sources(done.step) {
                             readers[source] -= 1;
@@ -244,11 +288,13 @@ impl<'a> Coordinator<'a> {
                         for (after, missing) in missing.iter_mut().enumerate() {
                             *missing -= sources(after).iter().filter(|source| **source == done.step).count();
                         }
-                        values[done.step] = (readers[done.step] > 0).then_some(outputs);
+                        values[done.step] = (readers[done.step] > 0).then_some(made.values);
                         let (id, kind) = (self.graph.nodes[node].id.as_str(), self.graph.nodes[node].kind_name());
-                        let overall = done_weight / self.total;
-                        (self.listen)(Event::Finished { id, kind, how, seconds: done.seconds, overall });
-                        report.push(Ran { id: id.to_owned(), kind, how, seconds: done.seconds });
+                        let (how, seconds, overall) = (made.how, done.seconds, done_weight / self.total);
+                        (self.world.listen)(Event::Finished { id, kind, how, seconds, overall });
+                        published.extend(made.published.map(|path| (id.to_owned(), path)));
+                        let (id, parts, tiles) = (id.to_owned(), made.parts, made.tiles);
+                        report.push((done.step, Ran { parts, tiles, id, kind, how, seconds }));
                     }
                     Err((tile, failure)) => {
                         self.stop.store(true, Ordering::Relaxed);
@@ -268,7 +314,10 @@ impl<'a> Coordinator<'a> {
             let value = values[at[node]].as_ref()?.get(*port)?;
             Some((name.clone(), value.clone()))
         });
-        Ok(Outcome { values: outputs.collect(), report })
+        report.sort_by_key(|(step, _)| *step);
+        let report = report.into_iter().map(|(_, ran)| ran).collect();
+        let spared = self.plan.spared.iter().map(|step| (self.graph.nodes[step.node].id.clone(), step.parts.clone()));
+        Ok(Outcome { values: outputs.collect(), published, report, spared: spared.collect() })
     }
 
     fn heavy(&self, step: usize) -> bool {
@@ -277,7 +326,7 @@ impl<'a> Coordinator<'a> {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancel.load(Ordering::Relaxed)
+        self.world.cancel.load(Ordering::Relaxed)
     }
 
     fn inputs(&self, step: usize, at: &HashMap<usize, usize>, values: &[Option<Vec<Value>>]) -> Inputs {
@@ -298,95 +347,137 @@ impl<'a> Coordinator<'a> {
         let Some((kind, node)) = at.node() else {
             return Err((None, Failure::internal("an input that is not bound was planned")));
         };
-        if let Some(digests) = &plan.outputs {
-            let kept: Option<Vec<Value>> = digests.iter().map(|digest| self.store.content(*digest)).collect();
-            return kept.map(|kept| (kept, How::Kept)).ok_or_else(|| {
+        let job = Job { kind, node, identity: &plan.identity, world: self.world, stop: &self.stop };
+        let mut made = if plan.state == State::Kept {
+            let digests = plan.outputs.iter().flatten();
+            let kept: Option<Vec<Value>> = digests.map(|digest| self.world.store.content(*digest)).collect();
+            let values = kept.ok_or_else(|| {
                 self.lost.store(true, Ordering::Relaxed);
                 (None, Failure::internal("a kept result is gone"))
-            });
-        }
-        (self.listen)(Event::Started { id: &at.id, kind: kind.name() });
-        let job = Job { kind, node, identity: plan.identity, store: self.store, stop: &self.stop, cancel: self.cancel };
-        let progress = |done: u64, total: u64| {
-            let share = if total == 0 { 0.0 } else { done as f64 / total as f64 };
-            let overall = (before + share * self.weights[step]) / self.total;
-            (self.listen)(Event::Progress { id: &at.id, done, total, overall });
+            })?;
+            Made::new(values, How::Kept, plan.parts.clone())
+        } else {
+            (self.world.listen)(Event::Started { id: &at.id, kind: kind.name() });
+            let progress = |done: u64, total: u64| {
+                let share = if total == 0 { 0.0 } else { done as f64 / total as f64 };
+                let overall = (before + share * self.weights[step]) / self.total;
+                (self.world.listen)(Event::Progress { id: &at.id, done, total, overall });
+            };
+            let fields = at.wires.iter().filter(|wire| inputs.contains_key(&wire.name));
+            let fields: Vec<(&str, &str)> = fields.map(|wire| (wire.field.as_str(), wire.name.as_str())).collect();
+            let key = job.key(&fields, &inputs);
+            let made = job.make(key.as_ref(), true, || {
+                if at.mapped {
+                    return self.map(&job, plan.node, &fields, &inputs, &progress);
+                }
+                let values = job.run(&inputs, None, &progress).map_err(|failure| (None, failure))?;
+                Ok(Made::new(values, How::Computed, None))
+            })?;
+            let Some(made) = made else { return Ok(None) };
+            made
         };
-        if at.mapped {
-            return self.map(&job, plan.node, inputs, &progress);
-        }
-        let fields = at.wires.iter().filter(|wire| inputs.contains_key(&wire.name));
-        let fields: Vec<(&str, &str)> = fields.map(|wire| (wire.field.as_str(), wire.name.as_str())).collect();
-        job.run(&fields, &inputs, None, &progress)
-            .map(|(values, kept)| (values, if kept { How::Kept } else { How::Computed }))
-            .map_err(|failure| (None, failure))
+        made.published = node.publish(&made.values, self.world.files).map_err(|failure| (None, failure))?;
+        Ok(Some(made))
     }
 
     /// Runs a node once per tile. What spans the picture besides is cropped to the tile.
-    fn map(&self, job: &Job<'_>, node: usize, inputs: Inputs, progress: &(dyn Fn(u64, u64) + Sync)) -> StepResult {
+    fn map(
+        &self,
+        job: &Job<'_>,
+        node: usize,
+        fields: &[(&str, &str)],
+        inputs: &Inputs,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Made, StepFailure> {
         let wires = &self.graph.nodes[node].wires;
-        let fields = wires.iter().filter(|wire| inputs.contains_key(&wire.name));
-        let fields: Vec<(&str, &str)> = fields.map(|wire| (wire.field.as_str(), wire.name.as_str())).collect();
         let enters_as_image = |name: &str| wires.iter().any(|w| w.name == name && w.takes == Type::Image);
-        let mut grids = inputs.iter().filter_map(|(name, value)| match value {
-            Value::Tiles(tiles) if enters_as_image(name) => Some(tiles.clone()),
-            _ => None,
-        });
-        let Some(grid) = grids.next() else {
-            return Err((None, Failure::internal("a mapped node got no tiles")));
-        };
-        let same = |other: &Tiles| {
-            other.frame == grid.frame
-                && other.items.len() == grid.items.len()
-                && other.items.iter().zip(&grid.items).all(|(a, b)| a.core == b.core && a.outer == b.outer)
-        };
-        if !grids.all(|other| same(&other)) {
-            let message = "the tiles that come in are cut in different ways";
-            return Err((None, Failure::new(crate::Blame::Graph, message).hint("cut all of them with one `Tile`")));
-        }
+        let grid = grid(inputs, &enters_as_image).map_err(|failure| (None, failure))?;
         let count = grid.items.len();
-        let mut ports: Vec<Tiles> = Vec::new();
-        let mut kept = 0;
-        for (number, tile) in grid.items.iter().enumerate() {
-            let place = (number + 1, count, tile.core);
-            let failed = |failure| (Some(place), failure);
-            let one: Inputs = inputs
-                .iter()
-                .map(|(name, value)| {
-                    let part = match value {
-                        Value::Tiles(tiles) if enters_as_image(name) => {
-                            Value::Image(tiles.items[number].pixels.clone())
-                        }
-                        other => other.crop_to(grid.frame, tile.outer),
-                    };
-                    (name.clone(), part)
-                })
-                .collect();
-            let within = |done: u64, total: u64| {
-                progress(number as u64 * total.max(1) + done, count as u64 * total.max(1));
-            };
-            let (values, was_kept) = job.run(&fields, &one, Some((tile.outer, grid.frame)), &within).map_err(failed)?;
-            kept += usize::from(was_kept);
-            for (port, value) in values.into_iter().enumerate() {
-                let Value::Image(pixels) = value else {
-                    return Err(failed(Failure::internal("a mapped node gave something else than a picture")));
+        let mut done: Vec<Option<Made>> = (0..count).map(|_| None).collect();
+        // What another process is at is left for later; it will be there by then, or is computed twice. Nobody waits in
+        // here, for a waiting thread may hold what it waits for.
+        for insist in [false, true] {
+            for (number, tile) in grid.items.iter().enumerate() {
+                if done[number].is_some() {
+                    continue;
+                }
+                let failed = |failure| (Some((number + 1, count, tile.core)), failure);
+                let one = on_tile(inputs, &grid, number, &enters_as_image);
+                let finished = done.iter().flatten().count() as u64;
+                let within = |done: u64, total: u64| {
+                    progress(finished * total.max(1) + done, count as u64 * total.max(1));
                 };
-                let factor = growth(tile, &pixels).map_err(failed)?;
-                let frame = grid.frame.times(factor);
-                if ports.len() <= port {
-                    ports.push(Tiles { frame, items: Vec::with_capacity(count) });
-                }
-                if ports[port].frame != frame {
-                    return Err(failed(Failure::internal("tiles grew by different factors")));
-                }
-                let (core, outer) = (tile.core.times(factor), tile.outer.times(factor));
-                ports[port].items.push(Tile { core, outer, pixels });
+                let place = (tile.outer, grid.frame);
+                let key = job.key(fields, &one).map(|key| key.on_tile(tile.outer, grid.frame));
+                let made = job.make(key.as_ref(), !insist, || {
+                    let values = job.run(&one, Some(place), &within).map_err(failed)?;
+                    Ok(Made::new(values, How::Computed, None))
+                })?;
+                done[number] = made;
+                progress(done.iter().flatten().count() as u64, count as u64);
             }
-            progress(number as u64 + 1, count as u64);
         }
+        let mut tiles = Vec::with_capacity(count);
+        let mut ports: Vec<Tiles> = Vec::new();
+        for (number, (tile, made)) in grid.items.iter().zip(done.into_iter().flatten()).enumerate() {
+            let failed = |failure| (Some((number + 1, count, tile.core)), failure);
+            tiles.extend(made.parts.map(|parts| (tile.core, parts, made.how == How::Kept)));
+            for (port, value) in made.values.into_iter().enumerate() {
+                gather(&mut ports, port, tile, grid.frame, value).map_err(failed)?;
+            }
+        }
+        let kept = tiles.iter().filter(|(_, _, kept)| *kept).count();
         let values = ports.into_iter().map(|tiles| Value::Tiles(Arc::new(tiles))).collect();
-        Ok((values, How::Mapped { computed: count - kept, kept }))
+        Ok(Made { tiles, ..Made::new(values, How::Mapped { computed: count - kept, kept }, None) })
     }
+}
+
+/// The tiles that a mapped node runs on. All that come in as pictures must be cut alike.
+fn grid(inputs: &Inputs, enters_as_image: &dyn Fn(&str) -> bool) -> NodeResult<Arc<Tiles>> {
+    let mut grids = inputs.iter().filter_map(|(name, value)| match value {
+        Value::Tiles(tiles) if enters_as_image(name) => Some(tiles),
+        _ => None,
+    });
+    let Some(grid) = grids.next() else { return Err(Failure::internal("a mapped node got no tiles")) };
+    let same = |other: &Tiles| {
+        other.frame == grid.frame
+            && other.items.len() == grid.items.len()
+            && other.items.iter().zip(&grid.items).all(|(a, b)| a.core == b.core && a.outer == b.outer)
+    };
+    if !grids.all(|other| same(other)) {
+        let message = "the tiles that come in are cut in different ways";
+        return Err(Failure::new(crate::Blame::Graph, message).hint("cut all of them with one `Tile`"));
+    }
+    Ok(grid.clone())
+}
+
+/// The inputs of a mapped node on one tile.
+fn on_tile(inputs: &Inputs, grid: &Tiles, number: usize, enters_as_image: &dyn Fn(&str) -> bool) -> Inputs {
+    let part = |(name, value): (&String, &Value)| {
+        let part = match value {
+            Value::Tiles(tiles) if enters_as_image(name) => Value::Image(tiles.items[number].pixels.clone()),
+            other => other.crop_to(grid.frame, grid.items[number].outer),
+        };
+        (name.clone(), part)
+    };
+    inputs.iter().map(part).collect()
+}
+
+/// Adds what a mapped node gave for a tile to the tiles of its port.
+fn gather(ports: &mut Vec<Tiles>, port: usize, tile: &Tile, frame: Size, value: Value) -> NodeResult<()> {
+    let Value::Image(pixels) = value else {
+        return Err(Failure::internal("a mapped node gave something else than a picture"));
+    };
+    let factor = growth(tile, &pixels)?;
+    let frame = frame.times(factor);
+    if ports.len() <= port {
+        ports.push(Tiles { frame, items: Vec::new() });
+    }
+    if ports[port].frame != frame {
+        return Err(Failure::internal("tiles grew by different factors"));
+    }
+    ports[port].items.push(Tile { core: tile.core.times(factor), outer: tile.outer.times(factor), pixels });
+    Ok(())
 }
 
 /// By how much a tile grew in a node.
@@ -403,48 +494,68 @@ fn growth(tile: &Tile, pixels: &Image) -> NodeResult<u32> {
 struct Job<'a> {
     kind: &'static dyn NodeKind,
     node: &'a dyn DynNode,
-    identity: crate::digest::Digest,
-    store: &'a dyn Store,
+    identity: &'a Identity,
+    world: World<'a>,
     stop: &'a AtomicBool,
-    cancel: &'a AtomicBool,
 }
 
 impl Job<'_> {
-    /// Runs the node on these inputs, unless the result is kept. Tells which of the two it was.
+    /// The key of the result for these inputs, where results are kept.
+    fn key(&self, fields: &[(&str, &str)], inputs: &Inputs) -> Option<Key> {
+        self.world.store.keeps().then(|| {
+            let digests: Vec<_> = fields.iter().map(|(field, name)| (*field, inputs[*name].digest())).collect();
+            self.identity.key(self.kind, self.node, &digests)
+        })
+    }
+
+    /// The kept result, or else what `compute` gives, which is kept then. Nothing when another process is computing it and
+    /// the caller `may_wait`.
+    fn make<E>(
+        &self,
+        key: Option<&Key>,
+        may_wait: bool,
+        compute: impl FnOnce() -> Result<Made, E>,
+    ) -> Result<Option<Made>, E> {
+        let Some(Key { digest, parts }) = key else { return compute().map(Some) };
+        let store = self.world.store;
+        let kept = || {
+            let values: Vec<Value> = store.get(*digest)?.into_iter().map(|(_, value)| value).collect();
+            Some(Made::new(values, How::Kept, Some(parts.clone())))
+        };
+        if let Some(kept) = kept() {
+            return Ok(Some(kept));
+        }
+        let claim = store.claim(*digest);
+        if may_wait && matches!(claim, Claim::Taken) {
+            return Ok(None);
+        }
+        // Whoever had the claim until now has kept the result.
+        if let Some(kept) = kept() {
+            return Ok(Some(kept));
+        }
+        let begun = Instant::now();
+        let mut made = compute()?;
+        let keyed: Vec<(Digest, Value)> = made.values.iter().map(|value| (value.digest(), value.clone())).collect();
+        store.put(*digest, &keyed, begun.elapsed());
+        made.parts = Some(parts.clone());
+        Ok(Some(made))
+    }
+
+    /// Runs the node on these inputs.
     fn run(
         &self,
-        fields: &[(&str, &str)],
         inputs: &Inputs,
-        place: Option<(Rect, crate::value::Size)>,
+        place: Option<(Rect, Size)>,
         progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> NodeResult<(Vec<Value>, bool)> {
-        if self.stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed) {
+    ) -> NodeResult<Vec<Value>> {
+        let World { store, cancel, .. } = self.world;
+        if self.stop.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed) {
             return Err(Failure::cancelled());
         }
-        let key = (self.kind.cached() && self.store.keeps()).then(|| {
-            let digests: Vec<_> = fields.iter().map(|(field, name)| (*field, inputs[*name].digest())).collect();
-            let base = action(self.identity, self.kind, self.node, &digests);
-            // Noise depends on the place of a tile in its picture.
-            place.map_or(base, |(rect, frame)| {
-                let mut d = crate::digest::Digester::new("tile");
-                d.digest(base);
-                d.rect(rect);
-                d.size(frame);
-                d.finish()
-            })
-        });
-        if let Some(known) = key.and_then(|key| self.store.get(key)) {
-            return Ok((known.into_iter().map(|(_, value)| value).collect(), true));
-        }
-        let watcher = Watcher { cancel: self.cancel, stop: self.stop, progress };
-        let mut cx = Cx { inputs, watcher: &watcher, store: self.store, identity: self.identity, place };
+        let watcher = Watcher { cancel, stop: self.stop, progress };
+        let mut cx = Cx { inputs, watcher: &watcher, store, identity: self.identity.digest, place };
         let caught = catch_unwind(AssertUnwindSafe(|| self.node.run(&mut cx)));
-        let values = caught.unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {}", told(&*panic)))))?;
-        if let Some(key) = key {
-            let keyed: Vec<_> = values.iter().map(|value| (value.digest(), value.clone())).collect();
-            self.store.put(key, &keyed);
-        }
-        Ok((values, false))
+        caught.unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {}", told(&*panic)))))
     }
 }
 

@@ -3,13 +3,16 @@
 
 use engine::{
     Binding, Blame, Cx, Event, Failure, How, In, Kind, MemoryStore, NoLibrary, NoStore, Node, NodeKind, NodeResult,
-    Repeat, Request, Setting, Store, Subgraph, Text, bail, build, node, outputs, run,
-    value::{Image, Number, Rect, Size, Tile, Tiles},
+    Repeat, Request, Setting, Store, Subgraph, Text, World, bail, build,
+    digest::Digest,
+    node, outputs, run,
+    value::{Image, Number, Rect, Size, Tile, Tiles, Value},
 };
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
+use std::time::Duration;
 
 node! {
     /// Gives a number.
@@ -106,12 +109,16 @@ node! {
     pub struct Grey, version 1 {
         /// Edge in pixels.
         edge: u32 = 10,
+        /// Column and row of a white dot.
+        dot: u32 = 0,
     }
 }
 impl Node for Grey {
     type Out = Image;
     fn run(&self, _: &mut Cx<'_>) -> NodeResult<Image> {
-        Ok(Image::filled(Size::new(self.edge, self.edge), &[0.5, 0.5, 0.5]))
+        let mut image = Image::filled(Size::new(self.edge, self.edge), &[0.5, 0.5, 0.5]);
+        image.plane_mut(0)[(self.dot * self.edge + self.dot) as usize] = 1.0;
+        Ok(image)
     }
 }
 
@@ -159,6 +166,20 @@ impl Node for Place {
 }
 
 node! {
+    /// Gives a picture back.
+    pub struct Shift, version 1 {
+        /// The picture.
+        image: In<Image>,
+    }
+}
+impl Node for Shift {
+    type Out = Image;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
+        Ok((*cx.get(&self.image)?).clone())
+    }
+}
+
+node! {
     /// Waits until it is stopped.
     pub struct Wait, version 1 {
         /// The number.
@@ -186,6 +207,7 @@ static NODES: &[&dyn NodeKind] = &[
     &Kind::<Halve>::NEW,
     &Kind::<Place>::NEW,
     &Kind::<Repeat>::NEW,
+    &Kind::<Shift>::NEW,
     &Kind::<Subgraph>::NEW,
     &Kind::<Wait>::NEW,
 ];
@@ -217,9 +239,9 @@ fn request(nodes: &str, outputs: &str) -> Request<'static> {
 
 fn number(nodes: &str, output: &str) -> f64 {
     let built = build(&request(nodes, &format!("\"out\": \"{output}\""))).unwrap();
-    let outcome = run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap();
+    let outcome = run(&built.graph, World::quiet(&NoStore)).unwrap();
     match &outcome.values["out"] {
-        engine::value::Value::Number(number) => *number,
+        Value::Number(number) => *number,
         other => panic!("{other:?}"),
     }
 }
@@ -304,7 +326,7 @@ fn failures_and_panics_are_the_nodes_error() {
     let fails = |panic: bool| {
         let nodes = format!(r#""one": Give(), "x": Fail(number: "one", panic: {panic})"#);
         let built = build(&request(&nodes, "\"out\": \"x\"")).unwrap();
-        run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap_err()
+        run(&built.graph, World::quiet(&NoStore)).unwrap_err()
     };
     let failed = fails(false);
     assert_eq!((failed.id.as_str(), failed.failure.blame), ("x", Blame::Graph));
@@ -320,7 +342,7 @@ fn only_what_an_output_needs_runs() {
     let nodes = r#""one": Give(), "x": Add(a: "one"), "idle": Fail(number: "one")"#;
     let built = build(&request(nodes, "\"out\": \"x\"")).unwrap();
     assert!(built.warnings.to_string().contains("nothing needs `idle`"));
-    let outcome = run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap();
+    let outcome = run(&built.graph, World::quiet(&NoStore)).unwrap();
     assert_eq!(outcome.report.iter().map(|ran| ran.id.as_str()).collect::<Vec<_>>(), ["one", "x"]);
 }
 
@@ -331,7 +353,7 @@ fn nothing_is_computed_twice() {
         let nodes = format!(r#""{name}": Give(value: {value}), "x": Double(number: "{name}")"#);
         let built = build(&request(&nodes, "\"out\": \"x\"")).unwrap();
         let before = DOUBLED.load(Ordering::SeqCst);
-        run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+        run(&built.graph, World::quiet(&store)).unwrap();
         DOUBLED.load(Ordering::SeqCst) - before
     };
     assert_eq!(go(1, "one"), 1);
@@ -346,16 +368,56 @@ fn nodes_are_mapped_over_tiles() {
     let built = build(&request(nodes, "\"out\": \"x\"")).unwrap();
     let store = MemoryStore::new(1 << 20);
     let before = PLACED.load(Ordering::SeqCst);
-    let outcome = run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+    let outcome = run(&built.graph, World::quiet(&store)).unwrap();
     assert_eq!(PLACED.load(Ordering::SeqCst) - before, 9);
-    let engine::value::Value::Tiles(tiles) = &outcome.values["out"] else { panic!("tiles expected") };
+    let Value::Tiles(tiles) = &outcome.values["out"] else { panic!("tiles expected") };
     assert_eq!(tiles.frame, Size::new(10, 10));
     for tile in &tiles.items {
         assert_eq!((tile.pixels.plane(0)[0], tile.pixels.plane(1)[0]), (tile.outer.x as f32, tile.outer.y as f32));
     }
-    let again = run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
+    let again = run(&built.graph, World::quiet(&store)).unwrap();
     assert_eq!(PLACED.load(Ordering::SeqCst) - before, 9, "every tile was kept");
-    assert!(again.report.iter().any(|ran| ran.how == How::Mapped { computed: 0, kept: 9 }));
+    assert!(again.report.iter().any(|ran| ran.id == "x" && ran.how == How::Kept));
+}
+
+#[test]
+fn only_tiles_whose_inputs_changed_run_again() {
+    let store = MemoryStore::new(1 << 20);
+    let go = |x: u32| {
+        // A white dot on a grey picture: its tile, and those whose halo shows it.
+        let nodes = format!(r#""pic": Grey(edge: 12, dot: {x}), "cut": Cut(image: "pic"), "x": Shift(image: "cut")"#);
+        let built = build(&request(&nodes, "\"out\": \"x\"")).unwrap();
+        let outcome = run(&built.graph, World::quiet(&store)).unwrap();
+        outcome.report.iter().find(|ran| ran.id == "x").map(|ran| ran.how).unwrap()
+    };
+    assert_eq!(go(5), How::Mapped { computed: 9, kept: 0 });
+    assert_eq!(go(6), How::Mapped { computed: 1, kept: 8 }, "the dot moved within one tile");
+    assert_eq!(go(5), How::Kept);
+}
+
+#[test]
+fn what_nothing_needs_any_more_is_not_even_read() {
+    let store = MemoryStore::new(1 << 20);
+    let nodes = r#""one": Give(value: 77), "two": Add(a: "one"), "x": Add(a: "two")"#;
+    let built = build(&request(nodes, "\"out\": \"x\"")).unwrap();
+    run(&built.graph, World::quiet(&store)).unwrap();
+    let again = run(&built.graph, World::quiet(&store)).unwrap();
+    assert_eq!(again.report.iter().map(|ran| (ran.id.as_str(), ran.how)).collect::<Vec<_>>(), [("x", How::Kept)]);
+    assert_eq!(again.spared.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+}
+
+#[test]
+fn the_same_bytes_stop_the_cascade() {
+    let store = MemoryStore::new(1 << 20);
+    let go = |value: f64| {
+        let nodes = format!(r#""one": Give(value: {value}), "half": Halve(number: "one"), "x": Add(a: "half")"#);
+        let built = build(&request(&nodes, "\"out\": \"x\"")).unwrap();
+        let report = run(&built.graph, World::quiet(&store)).unwrap().report;
+        report.into_iter().map(|ran| (ran.id, ran.how)).collect::<Vec<_>>()
+    };
+    go(8.0);
+    let again = go(9.0);
+    assert_eq!(again.last(), Some(&("x".to_owned(), How::Kept)), "half of 9 is 4 whole, as is half of 8");
 }
 
 #[test]
@@ -367,7 +429,8 @@ fn a_run_can_be_stopped() {
             cancel.store(true, Ordering::SeqCst);
         }
     };
-    let stopped = run(&built.graph, &NoStore, &cancel, &stop_at_progress).unwrap_err();
+    let stopped =
+        run(&built.graph, World { cancel: &cancel, listen: &stop_at_progress, ..World::quiet(&NoStore) }).unwrap_err();
     assert_eq!(stopped.failure.blame, Blame::Cancelled);
 }
 
@@ -377,7 +440,7 @@ fn inputs_are_bound_and_outputs_drained() {
                   nodes: {"x": Add(a: "n", b: "m")})"#;
     let open = Request { file: Text { name: "f".into(), text: file.into() }, library: &NoLibrary, ..request("", "") };
     let built = build(&open).unwrap();
-    let missing = run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap_err();
+    let missing = run(&built.graph, World::quiet(&NoStore)).unwrap_err();
     assert!(missing.failure.message.contains("nothing is given for the input `n`"));
     let bind = |name: &str| Binding {
         name: name.into(),
@@ -387,8 +450,8 @@ fn inputs_are_bound_and_outputs_drained() {
     };
     let drain = Binding { name: "out".into(), kind: "Halve".into(), fields: "()".into(), origin: "-o".into() };
     let bound = Request { inputs: vec![bind("n")], outputs: vec![drain], ..open };
-    let outcome = run(&build(&bound).unwrap().graph, &NoStore, &AtomicBool::new(false), &|_| {}).unwrap();
-    assert!(matches!(outcome.values["out"], engine::value::Value::Number(2.0)));
+    let outcome = run(&build(&bound).unwrap().graph, World::quiet(&NoStore)).unwrap();
+    assert!(matches!(outcome.values["out"], Value::Number(2.0)));
     let wrong = Request { inputs: vec![bind("k")], ..bound };
     assert!(build(&wrong).unwrap_err().to_string().contains("the graph has no input `k`"));
 }
@@ -398,21 +461,24 @@ fn contents_that_vanish_are_computed_again() {
     /// Forgets every content that it promised.
     struct Liar(MemoryStore);
     impl Store for Liar {
-        fn outputs(&self, action: engine::digest::Digest) -> Option<Vec<engine::digest::Digest>> {
+        fn outputs(&self, action: Digest) -> Option<Vec<Digest>> {
             self.0.outputs(action)
         }
-        fn content(&self, _: engine::digest::Digest) -> Option<engine::value::Value> {
+        fn has(&self, digest: Digest) -> bool {
+            self.0.has(digest)
+        }
+        fn content(&self, _: Digest) -> Option<Value> {
             None
         }
-        fn put(&self, action: engine::digest::Digest, outputs: &[(engine::digest::Digest, engine::value::Value)]) {
-            self.0.put(action, outputs);
+        fn put(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
+            self.0.put(action, outputs, cost);
         }
     }
     let built = build(&request(r#""one": Give(), "x": Add(a: "one")"#, "\"out\": \"x\"")).unwrap();
     let store = Liar(MemoryStore::new(1 << 20));
     for _ in 0..2 {
-        let outcome = run(&built.graph, &store, &AtomicBool::new(false), &|_| {}).unwrap();
-        assert!(matches!(outcome.values["out"], engine::value::Value::Number(1.0)));
+        let outcome = run(&built.graph, World::quiet(&store)).unwrap();
+        assert!(matches!(outcome.values["out"], Value::Number(1.0)));
     }
 }
 

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 # (share, blur, noise, jpeg)
-MIXES = ((0.15, 1, 0, 0), (0.28, 0, 1, 0), (0.30, 0, 0, 1), (0.08, 1, 1, 0), (0.06, 1, 0, 1), (0.08, 0, 1, 1), (0.05, 1, 1, 1))
+MIXES = ((0.14, 1, 0, 0), (0.21, 0, 1, 0), (0.42, 0, 0, 1), (0.06, 1, 1, 0), (0.06, 1, 0, 1), (0.07, 0, 1, 1), (0.04, 1, 1, 1))
 
 
 def blur(a, sigma):

@@ -190,6 +190,7 @@ impl Node for Diffuse {
         let seen = edge.min(u64::from(size.width)) * edge.min(u64::from(size.height));
         Forecast {
             outputs: vec![Shape::Image(size, channels)],
+            // Without the second sampling above creativity 0.5, which nobody can foresee from sizes alone.
             flops: flops * size.area() as f64 * f64::from(self.steps),
             // Sampling holds 24 bytes per pixel, shaping its residual and two planes.
             working_bytes: size.area() * (24 + 12 + 8) + seen * 120,

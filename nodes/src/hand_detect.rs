@@ -1,9 +1,6 @@
-use crate::{
-    backend,
-    face_detect::{check_confidence, find},
-};
+use crate::search::Search;
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes,
+    Cx, Forecast, In, Node, NodeResult, Shape, Shapes,
     digest::Digest,
     value::{Image, RegionKind, Regions, Type},
 };
@@ -23,19 +20,14 @@ engine::node! {
     }
 }
 
+const HANDS: Search = Search { kind: RegionKind::Hand, detector: models::hands };
+
 impl Node for HandDetect {
     type Out = Regions;
     const HEAVY: bool = true;
 
-    fn check(&self) -> Vec<Failure> {
-        check_confidence(self.confidence).err().into_iter().collect()
-    }
-
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        if !self.enabled {
-            return Ok(Vec::new());
-        }
-        Ok(vec![backend::digest(models::hands().map_err(backend::failure)?.digest())])
+        HANDS.outside(self.enabled)
     }
 
     fn forecast(&self, _: &Shapes) -> Forecast {
@@ -43,13 +35,7 @@ impl Node for HandDetect {
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Regions> {
-        let image = cx.get(&self.image)?;
-        cx.checkpoint()?;
-        if !self.enabled {
-            return Ok(Regions { frame: image.size(), items: Vec::new() });
-        }
-        let detector = models::hands().map_err(backend::failure)?;
-        find(&*detector, &image, RegionKind::Hand, self.confidence)
+        HANDS.run(cx, &self.image, self.enabled, self.confidence)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod files;
 pub mod limits;
 pub mod measure;
 mod pixel;
+mod search;
 #[cfg(test)]
 mod testing;
 

@@ -1,11 +1,16 @@
 use crate::files::{self, Encoding, Format, OnExists};
 use engine::{
-    Blame, Cx, Failure, In, Node, NodeResult,
+    Blame, Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes,
+    digest::{Digest, Digester},
+    filesystem::Filesystem,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
-    value::{Image, SampleDepth, Text},
+    value::{File, Image, SampleDepth, Type, Value},
 };
-use std::path::Path;
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+};
 
 /// Bits per sample in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +27,7 @@ pub(crate) enum Depth {
 }
 
 engine::node! {
-    /// Writes a picture to a file, and gives the name of the file.
+    /// Writes a picture to a file, and gives the bytes of the file.
     ///
     /// The file appears whole or not at all: it is written under another name in the same folder, flushed to the disk
     /// and renamed. Colour profile, EXIF, XMP and resolution go along as far as the format has a place for them (PNG
@@ -34,6 +39,7 @@ engine::node! {
         /// Picture to write.
         image: In<Image>,
         /// The file, from the folder that the command runs in.
+        #[schemars(extend("x-outside" = true))]
         path: String,
         /// Format of the file.
         format: Format = Format::Auto,
@@ -47,6 +53,7 @@ engine::node! {
         /// A text that tells how the picture was made; `upweave run picture.png` reads it. Kept in PNG and JPEG files.
         recipe: Option<String>,
         /// What happens when the file is there already.
+        #[schemars(extend("x-outside" = true))]
         on_exists: OnExists = OnExists::Overwrite,
     }
 }
@@ -65,8 +72,7 @@ impl Save {
 }
 
 impl Node for Save {
-    type Out = Text;
-    const CACHED: bool = false;
+    type Out = File;
 
     fn check(&self) -> Vec<Failure> {
         if self.path.is_empty() {
@@ -75,7 +81,20 @@ impl Node for Save {
         self.format().err().into_iter().collect()
     }
 
-    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Text> {
+    fn outside(&self) -> NodeResult<Vec<Digest>> {
+        // Where the file lies does not matter for its bytes, but its ending may tell the format.
+        let mut d = Digester::new("format");
+        d.u64(self.format()? as u64);
+        Ok(vec![d.finish()])
+    }
+
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        let picture = seen.first_picture().map_or(0, Shape::bytes);
+        // The file, and the picture as the encoder takes it.
+        Forecast { working_bytes: picture / 2, ..Forecast::of(Shape::Small(Type::File)) }
+    }
+
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<File> {
         let image = cx.get(&self.image)?;
         let encoding = Encoding {
             format: self.format()?,
@@ -89,7 +108,15 @@ impl Node for Save {
             recipe: self.recipe.as_deref(),
         };
         cx.checkpoint()?;
-        let path = files::write(Path::new(&self.path), self.on_exists, |out| files::encode(&image, &encoding, out))?;
-        Ok(Text(path.to_string_lossy().into_owned()))
+        let mut out = Cursor::new(Vec::new());
+        files::encode(&image, &encoding, &mut out).map_err(|failure| failure.at("path"))?;
+        Ok(File { bytes: out.into_inner() })
+    }
+
+    fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {
+        let Some(Value::File(file)) = result.first() else {
+            return Err(Failure::internal("there is no file to write"));
+        };
+        files::write(files, Path::new(&self.path), self.on_exists, &file.bytes).map(Some)
     }
 }

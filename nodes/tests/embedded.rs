@@ -1,7 +1,7 @@
 //! The nodes over the embedded networks, whatever their weights: what must hold for any training.
 
 use engine::{
-    Binding, Blame, Cx, Failure, Inputs, MemoryStore, NoLibrary, NoStore, Request, Store, Text, Watcher,
+    Binding, Blame, Cx, Failure, Inputs, MemoryStore, NoLibrary, NoStore, Request, Store, Text, Watcher, World,
     value::{Damage, Field, Guide, Image, Mask, Measure, Metadata, Rect, Size, Value, WireType},
 };
 use nodes::NODES;
@@ -264,7 +264,7 @@ fn tiles_with_a_halo_give_the_picture_of_an_uncut_run() {
             outputs: vec![],
         };
         let built = engine::build(&request).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let outcome = engine::run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {}).expect("runs");
+        let outcome = engine::run(&built.graph, World::quiet(&NoStore)).expect("runs");
         let [Value::Image(cut), Value::Image(uncut)] = ["cut", "uncut"].map(|name| outcome.values[name].clone()) else {
             panic!("pictures come out");
         };

@@ -2,11 +2,10 @@
 //! one step of 255, for processors round differently. `UPDATE_SUITE=1` writes the pictures anew; look at them before you
 //! commit. The networks have tests of their own, as their pictures change with every training.
 
-use engine::{Binding, NoLibrary, NoStore, Request, Text, value::Value};
+use engine::{Binding, NoLibrary, NoStore, Request, Text, World, value::Value};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 fn folder() -> PathBuf {
@@ -40,8 +39,7 @@ fn run(name: &str, text: String, photo: &Path) -> image::RgbImage {
         outputs: Vec::new(),
     };
     let built = engine::build(&request).unwrap_or_else(|found| panic!("{found}"));
-    let outcome = engine::run(&built.graph, &NoStore, &AtomicBool::new(false), &|_| {})
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let outcome = engine::run(&built.graph, World::quiet(&NoStore)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let Some(Value::Image(image)) = outcome.values.get("photo") else { panic!("{name} gives no picture") };
     let size = image.size();
     image::RgbImage::from_fn(size.width, size.height, |x, y| {

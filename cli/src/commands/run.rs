@@ -4,6 +4,7 @@ use super::upscale::{Refused, one_of};
 use crate::{
     args::Run,
     batch::{Batch, Output},
+    cache::Kept,
     job::{self, Recipe, Saving, ron_text},
     library,
     naming::Naming,
@@ -63,6 +64,8 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused
         scale: None,
         limits,
         dry_run: args.machine.dry_run,
+        kept: Kept::new(&args.machine)?,
+        explain: args.machine.explain,
     };
     Ok((batch, Picture { path: picture, inside: PathBuf::new() }))
 }

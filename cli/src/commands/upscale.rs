@@ -3,6 +3,7 @@
 use crate::{
     args::{Style, Upscale},
     batch::{Batch, Output},
+    cache::Kept,
     job::{self, Recipe, Saving},
     library,
     naming::Naming,
@@ -127,6 +128,8 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
         scale: args.controls.scale,
         limits,
         dry_run: args.machine.dry_run,
+        kept: Kept::new(&args.machine)?,
+        explain: args.machine.explain,
     };
     Ok((batch, found))
 }

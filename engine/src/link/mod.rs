@@ -1,10 +1,12 @@
 //! Phase 2: names become edges. Presets and settings are applied, subgraphs and repeats are put in place, and every
 //! node's fields are parsed into its own struct.
 
+mod fields;
 mod request;
 mod resolve;
 mod scope;
 mod settings;
+mod structure;
 
 pub use request::{Binding, Library, NoLibrary, Registry, Request, Setting};
 pub(crate) use resolve::{Source, resolve};

@@ -2,13 +2,14 @@
 
 use super::{
     Binding, Linked, Origin, Request,
+    fields::parse_fields,
     settings::{Assignment, targets},
+    structure::{Place, is_structural},
 };
 use crate::{
     DynNode, NodeKind, Parameter, ParameterKind,
     diagnostic::{Diagnostic, Diagnostics, Span, Text, did_you_mean},
-    load::{Field, Piece, RawGraph, RawNode, fields_of, lower_first, map_of, parse},
-    structural::{Change, Repeat, Subgraph},
+    load::{Field, Piece, RawGraph, RawNode, fields_of, parse},
     value::Type,
 };
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +18,6 @@ use std::collections::{BTreeMap, HashMap};
 const MOST_NODES: usize = 10_000;
 /// Most bytes of one graph file.
 const MOST_BYTES: usize = 4 << 20;
-/// Deepest nesting of subgraphs.
-const DEEPEST: usize = 64;
 
 /// What a wire names, before it is looked up.
 #[derive(Clone, Debug)]
@@ -57,13 +56,13 @@ pub(crate) enum Entry {
 
 /// Expands files into a flat list of nodes.
 pub(crate) struct Linker<'a> {
-    request: &'a Request<'a>,
+    pub(super) request: &'a Request<'a>,
     pub sources: Vec<Text>,
     pub found: Vec<Diagnostic>,
     pub nodes: Vec<Linked>,
     pub scopes: Vec<Scope>,
-    /// Files that are being expanded, the innermost last.
-    open: Vec<String>,
+    /// Names of the files that are being expanded, the innermost last.
+    pub(super) open: Vec<String>,
     parameters: HashMap<&'static str, Vec<Parameter>>,
 }
 
@@ -115,10 +114,7 @@ impl<'a> Linker<'a> {
         }
         self.report_unknown("input", &self.request.inputs, graph.inputs.iter().map(|i| i.name.as_str()));
         self.report_unknown("output", &self.request.outputs, graph.outputs.iter().map(|o| o.name.as_str()));
-        let name = self.request.file.name.clone();
-        self.open.push(name);
         let scope = self.expand(&graph, "", inputs, assignments);
-        self.open.pop();
         for binding in &self.request.outputs {
             if let Some(wire) = self.scopes[scope].outputs.iter().find(|wire| wire.field == binding.name).cloned() {
                 self.bind(binding, Some(wire));
@@ -143,7 +139,7 @@ impl<'a> Linker<'a> {
 
     /// Checks what a file promises whether it is used now or not: every exposed parameter sets something, every preset
     /// can be applied.
-    fn check_interface(&mut self, graph: &RawGraph) {
+    pub(super) fn check_interface(&mut self, graph: &RawGraph) {
         for exposed in &graph.expose {
             if exposed.sets.is_empty() {
                 let message = format!("exposed parameter `{}` sets nothing", exposed.name);
@@ -187,13 +183,18 @@ impl<'a> Linker<'a> {
         }
     }
 
+    /// A result, or nothing once its mistake is reported.
+    pub(super) fn note<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|mistake| self.found.push(mistake)).ok()
+    }
+
     /// A text that was typed, as a source of its own.
-    fn typed(&mut self, origin: &str, text: &str) -> Piece {
+    pub(super) fn typed(&mut self, origin: &str, text: &str) -> Piece {
         self.sources.push(Text { name: origin.to_owned(), text: text.to_owned() });
         Piece::whole(self.sources.len() - 1, text)
     }
 
-    fn read(&mut self, file: Text) -> Option<RawGraph> {
+    pub(super) fn read(&mut self, file: Text) -> Option<RawGraph> {
         let source = self.sources.len();
         if file.text.len() > MOST_BYTES {
             let message = format!("the file has {} bytes; a graph has at most {MOST_BYTES}", file.text.len());
@@ -206,7 +207,7 @@ impl<'a> Linker<'a> {
         graph
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         id: String,
         origin: Origin,
@@ -253,7 +254,7 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn add_preset(&mut self, graph: &RawGraph, name: &str, asked: Span, into: &mut Vec<Assignment>) {
+    pub(super) fn add_preset(&mut self, graph: &RawGraph, name: &str, asked: Span, into: &mut Vec<Assignment>) {
         match graph.presets.iter().find(|preset| preset.name == name) {
             Some(preset) => into.extend(preset.values.iter().map(Assignment::from)),
             None => {
@@ -267,13 +268,14 @@ impl<'a> Linker<'a> {
     }
 
     /// Expands a file in its place. Gives its scope.
-    fn expand(
+    pub(super) fn expand(
         &mut self,
         graph: &RawGraph,
         prefix: &str,
         mut entries: HashMap<String, Entry>,
         assignments: Vec<Assignment>,
     ) -> usize {
+        self.open.push(self.sources[graph.source].name.clone());
         let scope = self.scopes.len();
         self.scopes.push(Scope { entries: HashMap::new(), outputs: Vec::new() });
         let mut overrides: HashMap<String, Vec<Field>> = HashMap::new();
@@ -306,19 +308,10 @@ impl<'a> Linker<'a> {
             let entry = self.place(node, &format!("{prefix}{}", node.id), scope, changed);
             entries.entry(node.id.clone()).or_insert(entry);
         }
-        let outputs = graph.outputs.iter().filter_map(|output| match parse::<String>(&output.value) {
-            Ok(name) => Some(Wire {
-                field: output.name.clone(),
-                name,
-                span: output.value.span(),
-                scope,
-                takes: None,
-                optional: false,
-            }),
-            Err(mistake) => {
-                self.found.push(mistake);
-                None
-            }
+        let outputs = graph.outputs.iter().filter_map(|output| {
+            let (field, span) = (output.name.clone(), output.value.span());
+            let name = self.note(parse(&output.value))?;
+            Some(Wire { field, name, span, scope, takes: None, optional: false })
         });
         let outputs = outputs.collect();
         if graph.outputs.is_empty() {
@@ -327,6 +320,7 @@ impl<'a> Linker<'a> {
             self.found.push(Diagnostic::error("no-output", place, "the graph has no output").hint(hint));
         }
         self.scopes[scope] = Scope { entries, outputs };
+        self.open.pop();
         scope
     }
 
@@ -362,31 +356,20 @@ impl<'a> Linker<'a> {
             if !known {
                 self.unknown_field(kind, field);
             }
-            known && parse_fields(kind, std::slice::from_ref(field)).map_err(|e| self.found.push(e)).is_ok()
+            known && self.note(parse_fields(kind, std::slice::from_ref(field))).is_some()
         });
         // A plain node goes on without its broken fields, so that its other mistakes are found as well.
         let whole = self.found.len() == before;
-        if !whole && is_structural(kind) {
-            return Entry::Broken;
+        if is_structural(kind) {
+            let place = Place { raw, id, scope, fields: &fields, inner };
+            return whole.then(|| self.place_structure(kind, &place)).flatten().unwrap_or(Entry::Broken);
         }
-        match raw.kind.as_str() {
-            "Subgraph" => self.place_subgraph(raw, id, scope, &fields, inner),
-            "Repeat" => self.place_repeat(raw, id, scope, &fields, inner),
-            _ => match parse_fields(kind, &fields) {
-                Ok(node) => {
-                    let spans: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
-                    let wires = self.wires_of(kind, &*node, &spans, &raw.kind_span, scope, whole);
-                    let origin = Origin::Node { kind, node };
-                    let index = self.push(id.to_owned(), origin, raw.kind_span.clone(), wires, spans);
-                    self.nodes[index].whole = whole;
-                    Entry::Node(index)
-                }
-                Err(mistake) => {
-                    self.found.push(mistake);
-                    Entry::Broken
-                }
-            },
-        }
+        let Some(node) = self.note(parse_fields(kind, &fields)) else { return Entry::Broken };
+        let spans: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), f.value.span())).collect();
+        let wires = self.wires_of(kind, &*node, &spans, &raw.kind_span, scope, whole);
+        let index = self.push(id.to_owned(), Origin::Node { kind, node }, raw.kind_span.clone(), wires, spans);
+        self.nodes[index].whole = whole;
+        Entry::Node(index)
     }
 
     fn wires_of(
@@ -426,220 +409,6 @@ impl<'a> Linker<'a> {
         wires
     }
 
-    fn place_subgraph(
-        &mut self,
-        raw: &RawNode,
-        id: &str,
-        scope: usize,
-        fields: &[Field],
-        inner: Vec<Assignment>,
-    ) -> Entry {
-        let Ok(own) = parse_struct::<Subgraph>(fields).map_err(|mistake| self.found.push(mistake)) else {
-            return Entry::Broken;
-        };
-        let Some(graph) = self.open_file(raw, fields, &own.file) else { return Entry::Broken };
-        let mut assignments = Vec::new();
-        self.base_assignments(&graph, raw, fields, own.preset.as_deref(), &mut assignments);
-        assignments.extend(inner);
-        let inputs = self.feed(raw, &graph, fields, scope);
-        self.open.push(own.file);
-        let sub = self.expand(&graph, &format!("{id}."), inputs, assignments);
-        self.open.pop();
-        Entry::Sub(sub)
-    }
-
-    fn place_repeat(
-        &mut self,
-        raw: &RawNode,
-        id: &str,
-        scope: usize,
-        fields: &[Field],
-        inner: Vec<Assignment>,
-    ) -> Entry {
-        let Ok(own) = parse_struct::<Repeat>(fields).map_err(|mistake| self.found.push(mistake)) else {
-            return Entry::Broken;
-        };
-        for (field, value, range) in [
-            ("scale", own.scale, 1.0..=64.0),
-            ("most", Some(own.most), 1.1..=64.0),
-            ("times", Some(own.times.into()), 1.0..=64.0),
-        ] {
-            if value.is_some_and(|value| !range.contains(&value)) {
-                let message = format!("`{field}` is out of range: it takes {} to {}", range.start(), range.end());
-                self.found.push(Diagnostic::error("out-of-range", value_span(raw, fields, field), message));
-                return Entry::Broken;
-            }
-        }
-        let Some(graph) = self.open_file(raw, fields, &own.file) else { return Entry::Broken };
-        if !graph.inputs.iter().any(|input| input.name == own.carry) {
-            let message = format!("`{}` has no input `{}` to carry from pass to pass", own.file, own.carry);
-            let names = graph.inputs.iter().map(|input| input.name.as_str());
-            let hint = did_you_mean(&own.carry, names.clone())
-                .unwrap_or_else(|| format!("its inputs: {}", names.collect::<Vec<_>>().join(", ")));
-            self.found.push(Diagnostic::error("carry", value_span(raw, fields, "carry"), message).hint(hint));
-            return Entry::Broken;
-        }
-        let mut base = Vec::new();
-        self.base_assignments(&graph, raw, fields, own.preset.as_deref(), &mut base);
-        base.extend(inner);
-        self.open.push(own.file.clone());
-        let mut last = None;
-        for (pass, factor) in own.factors().into_iter().enumerate() {
-            let mut assignments = base.clone();
-            if let Some(factor) = factor {
-                let value = self.typed(&format!("{id}, pass {}", pass + 1), &format!("{factor:?}"));
-                assignments.push(Assignment { target: own.parameter.clone(), span: value.span(), value });
-            }
-            for (name, change) in own.later.iter().filter(|_| pass > 0) {
-                match self.changed(id, raw, fields, &base, name, *change, pass as u32) {
-                    Ok(assignment) => assignments.push(assignment),
-                    Err(mistake) => {
-                        self.found.push(mistake);
-                        break;
-                    }
-                }
-            }
-            let mut inputs = self.feed(raw, &graph, fields, scope);
-            if let Some(previous) = last {
-                inputs.insert(own.carry.clone(), Entry::Sub(previous));
-            }
-            last = Some(self.expand(&graph, &format!("{id}.{}.", pass + 1), inputs, assignments));
-        }
-        self.open.pop();
-        last.map_or(Entry::Broken, Entry::Sub)
-    }
-
-    /// What a parameter of a repeat is in a later pass.
-    #[allow(clippy::too_many_arguments, reason = "each is a different thing, and all are needed for the message")]
-    fn changed(
-        &mut self,
-        id: &str,
-        raw: &RawNode,
-        fields: &[Field],
-        base: &[Assignment],
-        name: &str,
-        change: Change,
-        pass: u32,
-    ) -> Result<Assignment, Diagnostic> {
-        let Some(first) = base.iter().rev().find(|assignment| assignment.target == name) else {
-            let message = format!("`later` changes `{name}`, for which `set` gives no first value");
-            let hint = format!("add  set: {{ \"{name}\": .. }}");
-            return Err(Diagnostic::error("later", value_span(raw, fields, "later"), message).hint(hint));
-        };
-        let number: f64 = parse(&first.value)?;
-        let number = change.apply(number, pass);
-        // Whole numbers stay whole in RON, so that they fit parameters that count.
-        let whole = first.value.text.parse::<i64>().is_ok() && number.fract() == 0.0;
-        let text = if whole { format!("{number:.0}") } else { format!("{number:?}") };
-        let value = self.typed(&format!("{id}, pass {}", pass + 1), &text);
-        Ok(Assignment { target: name.to_owned(), span: value.span(), value })
-    }
-
-    /// The values of `preset` and `set`, in this order.
-    fn base_assignments(
-        &mut self,
-        graph: &RawGraph,
-        raw: &RawNode,
-        fields: &[Field],
-        preset: Option<&str>,
-        into: &mut Vec<Assignment>,
-    ) {
-        if let Some(preset) = preset {
-            self.add_preset(graph, preset, value_span(raw, fields, "preset"), into);
-        }
-        if let Some(set) = fields.iter().find(|field| field.name == "set") {
-            match map_of(&set.value) {
-                Ok(values) => into.extend(values.iter().map(Assignment::from)),
-                Err(mistake) => self.found.push(mistake),
-            }
-        }
-    }
-
-    fn open_file(&mut self, raw: &RawNode, fields: &[Field], file: &str) -> Option<RawGraph> {
-        let place = value_span(raw, fields, "file");
-        if file.is_empty() {
-            let mistake = Diagnostic::error("missing-file", place, format!("`{}` needs a file", raw.kind));
-            self.found.push(mistake.hint("add  file: \"parts/name.ron\""));
-            return None;
-        }
-        let from = self.open.last().cloned().unwrap_or_default();
-        match self.request.library.open(file, &from) {
-            Ok(text) if self.open.contains(&text.name) || self.open.iter().any(|name| name == file) => {
-                let mut chain = self.open.clone();
-                chain.push(text.name);
-                let message = format!("subgraph contains itself: {}", chain.join(" -> "));
-                self.found.push(Diagnostic::error("recursion", place, message));
-                None
-            }
-            Ok(_) if self.open.len() >= DEEPEST => {
-                let message = format!("subgraphs nest deeper than {DEEPEST}");
-                self.found.push(Diagnostic::error("recursion", place, message));
-                None
-            }
-            Ok(text) => {
-                let graph = self.read(text)?;
-                self.check_interface(&graph);
-                Some(graph)
-            }
-            Err(why) => {
-                self.found.push(Diagnostic::error("missing-file", place, why));
-                None
-            }
-        }
-    }
-
-    /// What feeds the inputs of a subgraph.
-    fn feed(&mut self, raw: &RawNode, graph: &RawGraph, fields: &[Field], scope: usize) -> HashMap<String, Entry> {
-        let given = fields.iter().find(|field| field.name == "inputs").map(|field| map_of(&field.value));
-        let given = match given.transpose() {
-            Ok(given) => given.unwrap_or_default(),
-            Err(mistake) => {
-                self.found.push(mistake);
-                Vec::new()
-            }
-        };
-        let names: Vec<&str> = graph.inputs.iter().map(|input| input.name.as_str()).collect();
-        for field in given.iter().filter(|field| !names.contains(&field.name.as_str())) {
-            let message = format!("`{}` has no input `{}`", self.sources[graph.source].name, field.name);
-            let hint = did_you_mean(&field.name, names.iter().copied())
-                .unwrap_or_else(|| format!("its inputs: {}", names.join(", ")));
-            self.found.push(Diagnostic::error("unknown-binding", field.span.clone(), message).hint(hint));
-        }
-        let mut entries = HashMap::new();
-        for input in &graph.inputs {
-            let wire = given.iter().find(|field| field.name == input.name).map(|field| {
-                parse(&field.value).map(|name| Wire {
-                    field: input.name.clone(),
-                    name,
-                    span: field.value.span(),
-                    scope,
-                    takes: Some(input.ty),
-                    optional: input.optional,
-                })
-            });
-            let entry = match wire {
-                Some(Ok(wire)) => Entry::Input(wire),
-                Some(Err(mistake)) => {
-                    self.found.push(mistake);
-                    Entry::Broken
-                }
-                None if input.optional => {
-                    let origin = Origin::Open { ty: input.ty, optional: true };
-                    Entry::Node(self.push(input.name.clone(), origin, raw.kind_span.clone(), vec![], BTreeMap::new()))
-                }
-                None => {
-                    let message = format!("`{}` gets nothing for its input `{}`", raw.id, input.name);
-                    let hint = format!("add  inputs: {{ \"{}\": \"..\" }}", input.name);
-                    let mistake = Diagnostic::error("missing-wire", raw.kind_span.clone(), message);
-                    self.found.push(mistake.hint(hint));
-                    Entry::Broken
-                }
-            };
-            entries.insert(input.name.clone(), entry);
-        }
-        entries
-    }
-
     fn kind(&self, name: &str) -> Option<&'static dyn NodeKind> {
         self.request.registry.iter().copied().find(|kind| kind.name() == name)
     }
@@ -659,74 +428,4 @@ impl<'a> Linker<'a> {
             .unwrap_or_else(|| format!("its fields: {}", names.join(", ")));
         self.found.push(Diagnostic::error("unknown-field", field.span.clone(), message).hint(hint));
     }
-}
-
-fn is_structural(kind: &dyn NodeKind) -> bool {
-    matches!(kind.name(), "Subgraph" | "Repeat")
-}
-
-/// Place of a field's value, or of the node's kind when the field is not written.
-fn value_span(raw: &RawNode, fields: &[Field], name: &str) -> Span {
-    fields.iter().find(|field| field.name == name).map_or_else(|| raw.kind_span.clone(), |field| field.value.span())
-}
-
-/// The fields as one struct text, and where each of them went.
-fn compose(fields: &[Field]) -> (String, Vec<std::ops::Range<usize>>) {
-    let mut text = String::from("(");
-    let mut places = Vec::new();
-    for field in fields {
-        text.push_str(&field.name);
-        text.push_str(": ");
-        let start = text.len();
-        text.push_str(&field.value.text);
-        places.push(start..text.len());
-        text.push_str(", ");
-    }
-    text.push(')');
-    (text, places)
-}
-
-fn parse_fields(kind: &'static dyn NodeKind, fields: &[Field]) -> Result<Box<dyn DynNode>, Diagnostic> {
-    let (text, places) = compose(fields);
-    // RON can write what no parameter takes.
-    let endless = |field: &&Field| field.value.text.parse::<f64>().is_ok_and(|number| !number.is_finite());
-    if let Some(field) = fields.iter().find(endless) {
-        let message = format!("`{}` must be a finite number, not {}", field.name, field.value.text);
-        return Err(Diagnostic::error("out-of-range", field.value.span(), message));
-    }
-    kind.parse(&text).map_err(|error| locate(&text, &places, fields, &error))
-}
-
-fn parse_struct<T: serde::de::DeserializeOwned>(fields: &[Field]) -> Result<T, Diagnostic> {
-    let (text, places) = compose(fields);
-    crate::load::dialect().from_str(&text).map_err(|error| locate(&text, &places, fields, &error))
-}
-
-/// Moves the place of an error from the composed text back to where the field stands.
-fn locate(
-    text: &str,
-    places: &[std::ops::Range<usize>],
-    fields: &[Field],
-    error: &ron::error::SpannedError,
-) -> Diagnostic {
-    let composed = Piece { source: 0, start: 0, text: text.to_owned() };
-    let Span { range, .. } = composed.span_of(error);
-    let hit = places.iter().position(|place| place.start <= range.start && range.start < place.end);
-    let (field, span) = match hit {
-        Some(i) => {
-            let value = &fields[i].value;
-            let shift = |at: usize| value.start + at.clamp(places[i].start, places[i].end) - places[i].start;
-            // A short value is shown whole; ron often points at its first character only.
-            let long = value.text.contains('\n');
-            let inside = Span { source: value.source, range: shift(range.start)..shift(range.end) };
-            (&fields[i], if long { inside } else { value.span() })
-        }
-        // Without a field that it lies in, an error concerns all of them; there is at least the one that is parsed.
-        None => match fields.first() {
-            Some(field) => (field, field.value.span()),
-            None => return composed.diagnostic(error),
-        },
-    };
-    let message = format!("`{}`: {}", field.name, lower_first(&error.code.to_string()));
-    Diagnostic::error("value", span, message)
 }

@@ -7,6 +7,7 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
 };
 
 /// Values by the source that a wire names in the graph file.
@@ -120,9 +121,10 @@ impl Cx<'_> {
         if let Some(known) = self.store.get(action).and_then(|values| T::from_value(&values.first()?.1)) {
             return Ok(known);
         }
+        let begun = Instant::now();
         let value = compute(self)?.into_value();
         if self.store.keeps() {
-            self.store.put(action, &[(value.digest(), value.clone())]);
+            self.store.put(action, &[(value.digest(), value.clone())], begun.elapsed());
         }
         T::from_value(&value).ok_or_else(|| Failure::internal("a value changed its type"))
     }

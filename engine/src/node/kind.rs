@@ -1,10 +1,11 @@
 use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Shapes, wire::WIRE};
 use crate::{
     digest::Digest,
+    filesystem::Filesystem,
     value::{Type, Value},
 };
 use serde_json::Value as Json;
-use std::marker::PhantomData;
+use std::{marker::PhantomData, path::PathBuf};
 
 /// A kind of node, as the registry holds it.
 pub trait NodeKind: Send + Sync {
@@ -16,8 +17,6 @@ pub trait NodeKind: Send + Sync {
     fn ports(&self) -> &'static [Port];
     /// See [`Node::HEAVY`].
     fn heavy(&self) -> bool;
-    /// See [`Node::CACHED`].
-    fn cached(&self) -> bool;
     /// JSON schema of the fields, with documentation, defaults and ranges.
     fn schema(&self) -> Json;
     /// Parses the fields from RON: `(name: value, ..)`.
@@ -57,6 +56,11 @@ pub trait DynNode: Send + Sync {
     /// # Errors
     /// Those of the node.
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Vec<Value>>;
+    /// See [`Node::publish`].
+    ///
+    /// # Errors
+    /// Those of the node.
+    fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>>;
 }
 
 impl<T: Node> DynNode for T {
@@ -75,6 +79,9 @@ impl<T: Node> DynNode for T {
     }
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Vec<Value>> {
         Node::run(self, cx).map(Outputs::into_values)
+    }
+    fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {
+        Node::publish(self, result, files)
     }
 }
 
@@ -98,9 +105,6 @@ impl<T: Node> NodeKind for Kind<T> {
     }
     fn heavy(&self) -> bool {
         T::HEAVY
-    }
-    fn cached(&self) -> bool {
-        T::CACHED
     }
     fn schema(&self) -> Json {
         schemars::schema_for!(T).into()

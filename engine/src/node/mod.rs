@@ -15,7 +15,8 @@ pub use outputs::{Outputs, Port};
 pub use shape::{Forecast, Shape, Shapes};
 pub use wire::{In, Scalar};
 
-use crate::digest::Digest;
+use crate::{digest::Digest, filesystem::Filesystem, value::Value};
+use std::path::PathBuf;
 
 /// The part of a node that the [`node!`](crate::node!) declaration writes: its name and version.
 pub trait Declared {
@@ -37,9 +38,6 @@ pub trait Node:
 
     /// Whether it keeps all cores busy by itself. Only one such node runs at a time.
     const HEAVY: bool = false;
-
-    /// Whether its results may be kept. False for what acts on the outside, such as saving.
-    const CACHED: bool = true;
 
     /// Demands on the parameters that a range cannot express. Runs when the graph is checked, on every mistake of
     /// which it should report.
@@ -68,6 +66,15 @@ pub trait Node:
     /// A [`Failure`] that says what is wrong, whose fault it is and what to do; make it with
     /// [`bail!`](crate::bail!).
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Self::Out>;
+
+    /// Brings the result to the outside, and tells where it is then. This happens in every run of the graph, whether the
+    /// result was computed or kept; all other nodes stay pure.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    fn publish(&self, _result: &[Value], _files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {
+        Ok(None)
+    }
 }
 
 /// Declares a node: its documentation, version, wires and parameters with their defaults, in one place.

@@ -37,8 +37,14 @@ impl Field {
 
     fn digest_into(&self, d: &mut Digester) {
         match self {
-            Self::Uniform(value) => d.f64(f64::from(*value)),
-            Self::Map(mask) => mask.digest_into(d),
+            Self::Uniform(value) => {
+                d.u64(0);
+                d.f64(f64::from(*value));
+            }
+            Self::Map(mask) => {
+                d.u64(1);
+                mask.digest_into(d);
+            }
         }
     }
 }

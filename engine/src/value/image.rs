@@ -1,6 +1,6 @@
-use super::{Rect, Size};
-use crate::digest::Digester;
-use std::sync::Arc;
+use super::{Rect, Size, Type};
+use crate::digest::{Digest, Digester};
+use std::sync::{Arc, OnceLock};
 
 /// A picture: three (RGB) or four (RGBA) planes of `f32`, row by row, in the picture's own encoded RGB.
 ///
@@ -11,6 +11,8 @@ pub struct Image {
     size: Size,
     channels: usize,
     samples: Vec<f32>,
+    /// Digest of the samples, once somebody asked.
+    digest: OnceLock<Digest>,
     /// Colour profile, EXIF and the like, shared by all pictures made from one file.
     pub metadata: Arc<Metadata>,
 }
@@ -54,7 +56,7 @@ impl Image {
     pub fn new(size: Size, channels: usize, samples: Vec<f32>, metadata: Arc<Metadata>) -> Self {
         assert!(channels == 3 || channels == 4, "a picture has 3 or 4 planes, not {channels}");
         assert_eq!(samples.len(), channels * size.pixels(), "samples do not fill {channels} planes of {size}");
-        Self { size, channels, samples, metadata }
+        Self { size, channels, samples, digest: OnceLock::new(), metadata }
     }
 
     /// A picture of one colour per plane.
@@ -85,6 +87,7 @@ impl Image {
 
     /// All planes, one after the other, to be written.
     pub fn samples_mut(&mut self) -> &mut [f32] {
+        self.digest = OnceLock::new();
         &mut self.samples
     }
 
@@ -102,7 +105,7 @@ impl Image {
     /// One plane, to be written.
     pub fn plane_mut(&mut self, channel: usize) -> &mut [f32] {
         let n = self.size.pixels();
-        &mut self.samples[channel * n..(channel + 1) * n]
+        &mut self.samples_mut()[channel * n..(channel + 1) * n]
     }
 
     /// The three colour planes, without alpha.
@@ -142,6 +145,13 @@ impl Image {
         r.iter().zip(g).zip(b).map(|((r, g), b)| 0.299 * r + 0.587 * g + 0.114 * b).collect()
     }
 
+    /// Digest of the content, the same as that of the [`Value`](super::Value) that holds it.
+    pub fn digest(&self) -> Digest {
+        let mut d = Digester::new(Type::Image.name());
+        self.digest_into(&mut d);
+        d.finish()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let blocks = [&self.metadata.icc, &self.metadata.exif, &self.metadata.xmp];
         self.samples.len() * size_of::<f32>() + blocks.into_iter().flatten().map(Vec::len).sum::<usize>()
@@ -150,7 +160,7 @@ impl Image {
     pub(super) fn digest_into(&self, d: &mut Digester) {
         d.size(self.size);
         d.u64(self.channels as u64);
-        d.samples(&self.samples);
+        d.digest(*self.digest.get_or_init(|| Digester::of_samples(&self.samples)));
         self.metadata.digest_into(d);
     }
 }

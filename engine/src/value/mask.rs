@@ -1,11 +1,20 @@
 use super::{Rect, Size, image::crop_plane};
-use crate::digest::Digester;
+use crate::digest::{Digest, Digester};
+use std::sync::OnceLock;
 
 /// A grey picture: one plane of `f32`, 0 (black) to 1 (white), row by row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Mask {
     size: Size,
     samples: Vec<f32>,
+    /// Digest of the samples, once somebody asked.
+    digest: OnceLock<Digest>,
+}
+
+impl PartialEq for Mask {
+    fn eq(&self, other: &Self) -> bool {
+        self.size == other.size && self.samples == other.samples
+    }
 }
 
 impl Mask {
@@ -15,7 +24,7 @@ impl Mask {
     /// When `samples` is not as long as `size` has pixels: a mistake of the caller.
     pub fn new(size: Size, samples: Vec<f32>) -> Self {
         assert_eq!(samples.len(), size.pixels(), "samples do not fill a mask of {size}");
-        Self { size, samples }
+        Self { size, samples, digest: OnceLock::new() }
     }
 
     /// A mask of one value.
@@ -35,6 +44,7 @@ impl Mask {
 
     /// The samples, to be written.
     pub fn samples_mut(&mut self) -> &mut [f32] {
+        self.digest = OnceLock::new();
         &mut self.samples
     }
 
@@ -52,6 +62,6 @@ impl Mask {
 
     pub(super) fn digest_into(&self, d: &mut Digester) {
         d.size(self.size);
-        d.samples(&self.samples);
+        d.digest(*self.digest.get_or_init(|| Digester::of_samples(&self.samples)));
     }
 }

@@ -3,7 +3,9 @@
 //! Every value is immutable and shared, knows a digest of its content (what the cache compares), its size in
 //! memory (what the cache weighs), and whether it spans a picture (then it can be cropped to one tile).
 
+mod codec;
 mod damage;
+mod file;
 mod guide;
 mod image;
 mod mask;
@@ -11,7 +13,9 @@ mod rect;
 mod regions;
 mod tiles;
 
+pub(crate) use codec::{Block, decode, encode};
 pub use damage::{Damage, Measure};
+pub use file::File;
 pub use guide::{Field, Guide};
 pub use image::{Image, Metadata, SampleDepth};
 pub use mask::Mask;
@@ -41,6 +45,8 @@ pub enum Type {
     Number,
     /// A text.
     Text,
+    /// The bytes of a file.
+    File,
 }
 
 impl Type {
@@ -55,6 +61,7 @@ impl Type {
             Self::Guide => "Guide",
             Self::Number => "Number",
             Self::Text => "Text",
+            Self::File => "File",
         }
     }
 
@@ -64,8 +71,17 @@ impl Type {
     }
 
     /// All types, in the order of the documentation.
-    pub const ALL: [Self; 8] =
-        [Self::Image, Self::Mask, Self::Tiles, Self::Regions, Self::Damage, Self::Guide, Self::Number, Self::Text];
+    pub const ALL: [Self; 9] = [
+        Self::Image,
+        Self::Mask,
+        Self::Tiles,
+        Self::Regions,
+        Self::Damage,
+        Self::Guide,
+        Self::Number,
+        Self::Text,
+        Self::File,
+    ];
 }
 
 impl std::fmt::Display for Type {
@@ -93,6 +109,8 @@ pub enum Value {
     Number(f64),
     /// A text.
     Text(Arc<str>),
+    /// See [`File`].
+    File(Arc<File>),
 }
 
 impl Value {
@@ -107,6 +125,7 @@ impl Value {
             Self::Guide(_) => Type::Guide,
             Self::Number(_) => Type::Number,
             Self::Text(_) => Type::Text,
+            Self::File(_) => Type::File,
         }
     }
 
@@ -122,6 +141,7 @@ impl Value {
             Self::Guide(v) => v.digest_into(&mut d),
             Self::Number(v) => d.f64(*v),
             Self::Text(v) => d.text(v),
+            Self::File(v) => d.bytes(&v.bytes),
         }
         d.finish()
     }
@@ -136,6 +156,7 @@ impl Value {
             Self::Regions(v) => v.items.len() * size_of::<Region>(),
             Self::Damage(_) | Self::Number(_) => 64,
             Self::Text(v) => v.len(),
+            Self::File(v) => v.bytes.len(),
         }
     }
 
@@ -176,7 +197,7 @@ macro_rules! shared {
         }
     )* };
 }
-shared!(Image, Mask, Tiles, Regions, Damage, Guide);
+shared!(Image, Mask, Tiles, Regions, Damage, Guide, File);
 
 /// A number on a wire.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -32,7 +32,7 @@ impl Tiles {
         for tile in &self.items {
             d.rect(tile.core);
             d.rect(tile.outer);
-            tile.pixels.digest_into(d);
+            d.digest(tile.pixels.digest());
         }
     }
 }

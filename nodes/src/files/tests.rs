@@ -9,6 +9,7 @@ use crate::{
 };
 use engine::{
     In, Node,
+    filesystem::OsFilesystem,
     value::{Metadata, SampleDepth, Value},
 };
 use std::{
@@ -36,10 +37,9 @@ fn save(image: &Image, path: &Path, change: impl FnOnce(&mut Save)) -> NodeResul
     let mut node = Save { image: In::from("picture"), path: path.to_string_lossy().into_owned(), ..Save::default() };
     change(&mut node);
     assert!(node.check().is_empty());
-    match testing::run(&node, &[("picture", Value::Image(Arc::new(image.clone())))])?.remove(0) {
-        Value::Text(path) => Ok(path.to_string()),
-        other => panic!("{other:?}"),
-    }
+    let made = testing::run(&node, &[("picture", Value::Image(Arc::new(image.clone())))])?;
+    let path = node.publish(&made, &OsFilesystem)?.expect("a file was written");
+    Ok(path.to_string_lossy().into_owned())
 }
 
 fn load(path: &Path) -> NodeResult<Arc<Image>> {

@@ -1,16 +1,18 @@
 //! Writing a file so that it is there whole or not at all.
 
-use super::encode::full;
 use engine::{
     Blame, Failure, NodeResult,
+    filesystem::{Filesystem, Replace, folder_of, publish, sweep},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
 };
 use std::{
-    fs::File,
-    io::{self, BufWriter, Seek, Write},
+    io,
     path::{Path, PathBuf},
 };
+
+/// How many names are tried for a picture whose name is taken.
+const MOST_NAMES: u32 = 1_000_000;
 
 /// What happens when the file is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,93 +30,44 @@ pub(crate) enum OnExists {
     Rename,
 }
 
-/// Writes a file by way of a temporary one beside it, and tells the name that it got.
+/// Writes a file whole or not at all, and tells the name that it got.
 ///
 /// # Errors
-/// Those of `fill`, and [`Blame::Resource`] when the folder cannot be written.
-pub(crate) fn write(
-    path: &Path,
-    on_exists: OnExists,
-    fill: impl FnOnce(&mut BufWriter<&mut File>) -> NodeResult<()>,
-) -> NodeResult<PathBuf> {
-    let taken = || {
-        Failure::new(Blame::Graph, format!("`{}` is there already", path.display()))
-            .at("path")
-            .hint("choose another name, or set `on_exists: Overwrite`")
-    };
+/// [`Blame::Resource`] when there is no room or the folder cannot be written.
+pub(crate) fn write(files: &dyn Filesystem, path: &Path, on_exists: OnExists, bytes: &[u8]) -> NodeResult<PathBuf> {
     if path.is_dir() {
         return Err(Failure::new(Blame::Resource, format!("`{}` is a folder", path.display()))
             .at("path")
             .hint("name a file in it, such as `result.png`"));
     }
+    let folder = folder_of(path);
+    sweep(files, folder);
+    let failed = |error: io::Error| refused(path, folder, bytes.len(), &error).at("path");
     match on_exists {
-        OnExists::Error if path.exists() => return Err(taken()),
-        OnExists::Skip if path.exists() => return Ok(path.to_owned()),
-        _ => {}
-    }
-    // Renaming is atomic only within one file system, so the temporary file lies beside the final one.
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".upweave-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // The temporary file would be private otherwise; the process's mask still applies.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(|error| closed(folder, &error))?;
-    // From here on the temporary file goes away by itself when anything fails.
-    let mut out = BufWriter::with_capacity(1 << 18, file.as_file_mut());
-    fill(&mut out).map_err(|failure| failure.at("path"))?;
-    out.flush().map_err(|error| full(&error).at("path"))?;
-    drop(out);
-    file.as_file().sync_all().map_err(|error| full(&error).at("path"))?;
-
-    let written = match on_exists {
-        OnExists::Overwrite => {
-            file.persist(path).map_err(|error| closed(folder, &error.error))?;
-            path.to_owned()
-        }
-        // Another process may have taken the name meanwhile: never replace what was to be kept.
-        OnExists::Error => {
-            file.persist_noclobber(path).map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => taken(),
-                _ => closed(folder, &error.error),
-            })?;
-            path.to_owned()
-        }
-        OnExists::Skip => {
-            match file.persist_noclobber(path) {
-                Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(closed(folder, &error.error));
-                }
-                _ => {}
-            }
-            path.to_owned()
-        }
+        OnExists::Overwrite => publish(files, path, &[bytes], Replace::Yes).map_err(failed)?,
+        OnExists::Error => publish(files, path, &[bytes], Replace::No).map_err(failed)?,
+        OnExists::Skip if files.size(path).is_ok() => {}
+        OnExists::Skip => match publish(files, path, &[bytes], Replace::No) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            _ => {}
+        },
         OnExists::Rename => {
-            let mut number = 0;
-            loop {
+            for number in 0..MOST_NAMES {
                 let candidate = numbered(path, number);
-                match file.persist_noclobber(&candidate) {
-                    Ok(_) => break candidate,
-                    Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists && number < 1_000_000 => {
-                        file = error.file;
-                        number += 1;
-                    }
-                    Err(error) => return Err(closed(folder, &error.error)),
+                if files.size(&candidate).is_ok() {
+                    continue;
+                }
+                match publish(files, &candidate, &[bytes], Replace::No) {
+                    Ok(()) => return Ok(candidate),
+                    // Another process was faster.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(failed(error)),
                 }
             }
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
-    };
-    // The name itself survives a crash only when the folder is flushed too; where that is not possible, nothing is lost.
-    if let Ok(folder) = File::open(folder) {
-        folder.sync_all().ok();
     }
-    Ok(written)
+    Ok(path.to_owned())
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
@@ -130,36 +83,38 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn closed(folder: &Path, error: &io::Error) -> Failure {
-    let failure = match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(Blame::Resource, format!("there is no folder `{}`", folder.display()))
-            .hint(format!("make it with `mkdir -p {}`", folder.display())),
+/// Why a file could not be written, and what to do.
+fn refused(path: &Path, folder: &Path, bytes: usize, error: &io::Error) -> Failure {
+    let resource = |message: String, hint: &str| Failure::new(Blame::Resource, message).hint(hint);
+    let elsewhere = "choose another folder with `-o`";
+    match error.kind() {
+        io::ErrorKind::NotFound => resource(
+            format!("there is no folder `{}`", folder.display()),
+            &format!("make it with `mkdir -p {}`", folder.display()),
+        ),
         io::ErrorKind::NotADirectory => {
-            Failure::new(Blame::Resource, format!("`{}` is a file, not a folder", folder.display()))
-                .hint("choose another folder")
+            resource(format!("`{}` is a file, not a folder", folder.display()), "choose another folder")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Failure::new(Blame::Resource, format!("the folder `{}` may not be written", folder.display()))
-                .hint("choose another folder with `-o`")
+            resource(format!("the folder `{}` may not be written", folder.display()), elsewhere)
         }
-        _ => Failure::new(Blame::Resource, format!("cannot write into the folder `{}`: {error}", folder.display()))
-            .hint("choose another folder with `-o`"),
-    };
-    failure.at("path")
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => resource(
+            format!("no room for `{}`, which has {bytes} bytes: {error}", path.display()),
+            "make room on the disk, or choose another folder with `-o`; nothing was lost",
+        ),
+        io::ErrorKind::AlreadyExists => Failure::new(Blame::Graph, format!("`{}` is there already", path.display()))
+            .hint("choose another name, or set `on_exists: Overwrite`"),
+        _ => resource(format!("cannot write the {bytes} bytes of `{}`: {error}", path.display()), elsewhere),
+    }
 }
-
-// `Seek` is what TIFF and EXR need to fill in their offsets at the end.
-const _: fn() = || {
-    fn needs<T: Write + Seek>() {}
-    needs::<BufWriter<&mut File>>();
-};
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::filesystem::OsFilesystem;
 
     fn put(path: &Path, on_exists: OnExists, text: &str) -> NodeResult<PathBuf> {
-        write(path, on_exists, |out| out.write_all(text.as_bytes()).map_err(|e| full(&e)))
+        write(&OsFilesystem, path, on_exists, text.as_bytes())
     }
 
     #[test]
@@ -175,12 +130,6 @@ mod tests {
         put(&path, OnExists::Overwrite, "6").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "6");
 
-        let failed = write(&path, OnExists::Overwrite, |out| {
-            out.write_all(b"half").unwrap();
-            Err(Failure::internal("stopped"))
-        });
-        assert!(failed.is_err());
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "6");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no temporary file is left");
     }
 

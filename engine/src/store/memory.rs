@@ -1,51 +1,9 @@
-//! Where results are kept: action key to output digests, digests to contents.
-
-use crate::{digest::Digest, value::Value};
+use super::{Digest, Store, Value};
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-
-/// Keeps results. Implementations are shared by threads and must never fail a run: what cannot be kept is forgotten.
-///
-/// Two levels, as build systems have: an action names the digests of its outputs, and equal contents are held once,
-/// whatever produced them.
-pub trait Store: Send + Sync {
-    /// Whether anything is kept at all. Where it is not, nobody needs to compute digests.
-    fn keeps(&self) -> bool {
-        true
-    }
-
-    /// The digests of an action's outputs, when the contents of all of them are still there.
-    fn outputs(&self, action: Digest) -> Option<Vec<Digest>>;
-
-    /// A content.
-    fn content(&self, digest: Digest) -> Option<Value>;
-
-    /// Keeps the outputs of an action.
-    fn put(&self, action: Digest, outputs: &[(Digest, Value)]);
-
-    /// The outputs of an action with their contents.
-    fn get(&self, action: Digest) -> Option<Vec<(Digest, Value)>> {
-        self.outputs(action)?.into_iter().map(|digest| Some((digest, self.content(digest)?))).collect()
-    }
-}
-
-/// A store that keeps nothing.
-pub struct NoStore;
-
-impl Store for NoStore {
-    fn keeps(&self) -> bool {
-        false
-    }
-    fn outputs(&self, _: Digest) -> Option<Vec<Digest>> {
-        None
-    }
-    fn content(&self, _: Digest) -> Option<Value> {
-        None
-    }
-    fn put(&self, _: Digest, _: &[(Digest, Value)]) {}
-}
 
 /// A store in memory that forgets the longest unused contents when it holds more than its capacity.
 pub struct MemoryStore {
@@ -86,13 +44,11 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn outputs(&self, action: Digest) -> Option<Vec<Digest>> {
-        let mut shelves = self.lock();
-        let digests = shelves.actions.get(&action)?.clone();
-        if digests.iter().all(|digest| shelves.contents.contains_key(digest)) {
-            return Some(digests);
-        }
-        shelves.actions.remove(&action);
-        None
+        self.lock().actions.get(&action).cloned()
+    }
+
+    fn has(&self, digest: Digest) -> bool {
+        self.lock().contents.contains_key(&digest)
     }
 
     fn content(&self, digest: Digest) -> Option<Value> {
@@ -104,7 +60,7 @@ impl Store for MemoryStore {
         Some(content.value.clone())
     }
 
-    fn put(&self, action: Digest, outputs: &[(Digest, Value)]) {
+    fn put(&self, action: Digest, outputs: &[(Digest, Value)], _: Duration) {
         if outputs.iter().map(|(_, value)| value.bytes()).sum::<usize>() > self.capacity {
             return;
         }
@@ -132,6 +88,8 @@ mod tests {
     use super::*;
     use crate::digest::Digester;
 
+    const COST: Duration = Duration::from_secs(1);
+
     fn entry(text: &str) -> (Digest, Value) {
         let value = Value::Text(text.into());
         (value.digest(), value)
@@ -144,10 +102,10 @@ mod tests {
     #[test]
     fn the_longest_unused_content_goes_first() {
         let store = MemoryStore::new(10);
-        store.put(action("a"), &[entry("aaaa")]);
-        store.put(action("b"), &[entry("bbbb")]);
+        store.put(action("a"), &[entry("aaaa")], COST);
+        store.put(action("b"), &[entry("bbbb")], COST);
         assert!(store.get(action("a")).is_some());
-        store.put(action("c"), &[entry("cccc")]);
+        store.put(action("c"), &[entry("cccc")], COST);
         assert!(store.get(action("a")).is_some());
         assert!(store.get(action("b")).is_none());
         assert!(store.get(action("c")).is_some());
@@ -157,15 +115,15 @@ mod tests {
     #[test]
     fn equal_contents_are_held_once() {
         let store = MemoryStore::new(100);
-        store.put(action("a"), &[entry("same")]);
-        store.put(action("b"), &[entry("same")]);
+        store.put(action("a"), &[entry("same")], COST);
+        store.put(action("b"), &[entry("same")], COST);
         assert_eq!(store.bytes(), 4);
     }
 
     #[test]
     fn what_is_too_large_is_not_kept() {
         let store = MemoryStore::new(3);
-        store.put(action("a"), &[entry("aaaa")]);
+        store.put(action("a"), &[entry("aaaa")], COST);
         assert!(store.get(action("a")).is_none());
         assert_eq!(store.bytes(), 0);
     }

@@ -1,0 +1,205 @@
+//! The operations on files that keeping and saving results need, and how a file is published whole or not at all.
+//!
+//! They go through a trait so that tests can make each of them fail, and can see what a power cut would leave of them.
+
+mod os;
+
+pub use os::OsFilesystem;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+/// Files and folders.
+pub trait Filesystem: Send + Sync + fmt::Debug {
+    /// Makes a file to write, which must not exist. While it is open, [`Filesystem::abandoned`] is false for it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// Those of the system, and [`io::ErrorKind::FileTooLarge`] when it has more than `most` bytes.
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>>;
+
+    /// Puts a file under another name in the same file system, in one step; what was there is gone.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// As [`Filesystem::rename`], but what is there stays.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when something is there, and those of the system.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a folder and those around it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// The files in a folder, in no order; folders in it are left out.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn list(&self, folder: &Path) -> io::Result<Vec<Listed>>;
+
+    /// Size of a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn size(&self, path: &Path) -> io::Result<u64>;
+
+    /// Marks a file as used now.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn touch(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes the lock that a file stands for, which is made when it is not there. `None` when another holds it and
+    /// `wait` is false. The lock ends when it is dropped, or with the process.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn lock(&self, path: &Path, wait: bool) -> io::Result<Option<Box<dyn Lock>>>;
+
+    /// Whether whoever made this file for writing is gone.
+    fn abandoned(&self, path: &Path) -> bool;
+
+    /// Bytes that are free where a folder lies, when the system tells.
+    fn free(&self, folder: &Path) -> Option<u64>;
+}
+
+/// A file being written.
+pub trait OpenFile: io::Write + io::Seek + Send {
+    /// Makes its content survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A lock that is held, and the file that stands for it.
+pub trait Lock: Send + Sync {
+    /// The content of the file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn read(&mut self) -> io::Result<Vec<u8>>;
+
+    /// Gives the file another content. This is no careful step: after a crash the content may be cut.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn write(&mut self, content: &[u8]) -> io::Result<()>;
+}
+
+/// A file in a folder.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name, without the folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was written or touched last.
+    pub modified: SystemTime,
+}
+
+/// What a file replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// What is there is replaced, in one step.
+    Yes,
+    /// What is there stays, and the error is [`io::ErrorKind::AlreadyExists`].
+    No,
+}
+
+const PREFIX: &str = ".upweave-";
+const SUFFIX: &str = ".part";
+
+/// How often a file is made anew whose temporary name was taken away.
+const ATTEMPTS: usize = 4;
+
+/// Writes a file such that it is there whole or not at all, even after a power cut: under another name in the same
+/// folder, flushed, renamed, the folder flushed.
+///
+/// # Errors
+/// Those of the system. Then nothing is left behind, as far as the system allows.
+pub fn publish(files: &dyn Filesystem, path: &Path, parts: &[&[u8]], replace: Replace) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let temporary = folder.join(temporary_name());
+        let written = write(files, &temporary, parts).and_then(|file| {
+            match replace {
+                Replace::Yes => files.rename(&temporary, path),
+                Replace::No => files.rename_new(&temporary, path),
+            }
+            .map(|()| drop(file))
+        });
+        match written {
+            Ok(()) => break,
+            // In the moment between making and locking it, another process may have taken the file for a dead one's.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
+            Err(error) => {
+                files.remove(&temporary).ok();
+                return Err(error);
+            }
+        }
+    }
+    // Not every system can flush a folder; without it the file may be missing after a power cut, never broken.
+    files.sync_folder(folder).ok();
+    Ok(())
+}
+
+fn write(files: &dyn Filesystem, path: &Path, parts: &[&[u8]]) -> io::Result<Box<dyn OpenFile>> {
+    let mut file = files.create(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync()?;
+    Ok(file)
+}
+
+/// Removes what processes that were killed left of files they wrote into this folder.
+pub fn sweep(files: &dyn Filesystem, folder: &Path) {
+    for listed in files.list(folder).unwrap_or_default() {
+        let path = folder.join(&listed.name);
+        if listed.name.starts_with(PREFIX) && listed.name.ends_with(SUFFIX) && files.abandoned(&path) {
+            files.remove(&path).ok();
+        }
+    }
+}
+
+/// The folder that a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A name that no other thread or process uses.
+fn temporary_name() -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    PathBuf::from(format!("{PREFIX}{}-{number}{SUFFIX}", std::process::id()))
+}
