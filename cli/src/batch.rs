@@ -334,6 +334,12 @@ fn show_event(terminal: &Terminal, title: &str, event: &Event<'_>) {
             terminal.progress(title, *overall);
             terminal.event(json!({ "event": "progress", "node": id, "fraction": overall }));
         }
+        Event::Tile { id, core, kept } => {
+            terminal.event(json!({
+                "event": "tile", "node": id, "x": core.x, "y": core.y, "width": core.width, "height": core.height,
+                "kept": kept,
+            }));
+        }
         Event::Finished { id, kind, seconds, overall, .. } => {
             terminal.progress(title, *overall);
             terminal.event(json!({ "event": "node-finished", "node": id, "kind": kind, "seconds": seconds }));

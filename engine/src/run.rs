@@ -16,6 +16,7 @@ use crate::{
 };
 use std::{
     any::Any,
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -66,6 +67,15 @@ pub enum Event<'a> {
         total: u64,
         /// Share of the whole run that is done, 0 to 1.
         overall: f64,
+    },
+    /// A mapped node has the result of one tile, and it is kept.
+    Tile {
+        /// The node.
+        id: &'a str,
+        /// The cell of the tile, in the picture that came in.
+        core: Rect,
+        /// Whether it was kept from before.
+        kept: bool,
     },
     /// A node is done.
     Finished {
@@ -370,7 +380,7 @@ impl<'a> Coordinator<'a> {
                 if at.mapped {
                     return self.map(&job, plan.node, &fields, &inputs, &progress);
                 }
-                let values = job.run(&inputs, None, &progress).map_err(|failure| (None, failure))?;
+                let values = job.run(key.as_ref(), &inputs, None, &progress).map_err(|failure| (None, failure))?;
                 Ok(Made::new(values, How::Computed, None))
             })?;
             let Some(made) = made else { return Ok(None) };
@@ -410,10 +420,13 @@ impl<'a> Coordinator<'a> {
                 let place = (tile.outer, grid.frame);
                 let key = job.key(fields, &one).map(|key| key.on_tile(tile.outer, grid.frame));
                 let made = job.make(key.as_ref(), !insist, || {
-                    let values = job.run(&one, Some(place), &within).map_err(failed)?;
+                    let values = job.run(key.as_ref(), &one, Some(place), &within).map_err(failed)?;
                     Ok(Made::new(values, How::Computed, None))
                 })?;
-                done[number] = made;
+                let Some(made) = made else { continue };
+                let (id, kept) = (self.graph.nodes[node].id.as_str(), made.how == How::Kept);
+                done[number] = Some(made);
+                (self.world.listen)(Event::Tile { id, core: tile.core, kept });
                 progress(done.iter().flatten().count() as u64, count as u64);
             }
         }
@@ -544,6 +557,7 @@ impl Job<'_> {
     /// Runs the node on these inputs.
     fn run(
         &self,
+        key: Option<&Key>,
         inputs: &Inputs,
         place: Option<(Rect, Size)>,
         progress: &(dyn Fn(u64, u64) + Sync),
@@ -553,7 +567,8 @@ impl Job<'_> {
             return Err(Failure::cancelled());
         }
         let watcher = Watcher { cancel, stop: self.stop, progress };
-        let mut cx = Cx { inputs, watcher: &watcher, store, identity: self.identity.digest, place };
+        let (identity, work, begun) = (self.identity.digest, key.map(|key| key.digest), Cell::new(Instant::now()));
+        let mut cx = Cx { inputs, watcher: &watcher, store, identity, place, work, begun };
         let caught = catch_unwind(AssertUnwindSafe(|| self.node.run(&mut cx)));
         caught.unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {}", told(&*panic)))))
     }

@@ -15,6 +15,7 @@ pub mod kernels;
 mod layers;
 pub mod noise;
 mod picture;
+mod planes;
 mod watch;
 
 pub use backbone::Backbone;
@@ -25,4 +26,4 @@ pub use detect::{Detector, Found, Grey8, faces, hands};
 pub use error::{Error, Result};
 pub use faithful::Faithful;
 pub use picture::{DamageCondition, Factor, Picture};
-pub use watch::{Unwatched, Watch};
+pub use watch::{Part, Unwatched, Watch};

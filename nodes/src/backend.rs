@@ -2,11 +2,11 @@
 
 use engine::{
     Blame, Cx, Failure, NodeResult,
-    digest::Digest,
-    value::{Damage, Image},
+    digest::{Digest, Digester},
+    value::{Damage, Image, Rect, Size},
 };
-use models::{DamageCondition, Picture, Watch};
-use std::borrow::Cow;
+use models::{DamageCondition, Part, Picture, Watch};
+use std::{borrow::Cow, sync::Arc};
 
 /// Whose fault a failure of a model is.
 pub(crate) fn failure(error: models::Error) -> Failure {
@@ -35,7 +35,7 @@ pub(crate) fn digest(digest: [u8; 32]) -> Digest {
     Digest(digest)
 }
 
-/// Tells the progress of a model run as that of the node, as part `part` of `parts` equal ones.
+/// Tells the progress of a model run as that of the node, as part `part` of `parts` equal ones, and keeps its tiles.
 pub(crate) struct Watched<'a, 'b> {
     /// The node's context.
     pub(crate) cx: &'a Cx<'b>,
@@ -51,6 +51,21 @@ impl Watch for Watched<'_, '_> {
         self.cx.progress(self.part * total + done, self.parts * total);
         Ok(())
     }
+
+    fn recall(&mut self, part: Part) -> Option<Vec<f32>> {
+        self.cx.recall::<Image>(|d| feed(d, part)).map(|image| image.samples().to_vec())
+    }
+
+    fn keep(&mut self, part: Part, values: &dyn Fn() -> Vec<f32>) {
+        let size = Size::new(part.size.0, part.size.1);
+        self.cx.keep(|d| feed(d, part), || Image::new(size, 3, values(), Arc::default()));
+    }
+}
+
+/// Where a part lies, for its key.
+fn feed(d: &mut Digester, part: Part) {
+    d.u64(u64::from(part.stage));
+    d.rect(Rect { x: part.corner.0, y: part.corner.1, width: part.size.0, height: part.size.1 });
 }
 
 /// The colours of a picture for a network. Samples that are not finite count as black, as a network would carry them
@@ -65,7 +80,7 @@ pub(crate) fn colours(image: &Image) -> Cow<'_, [f32]> {
 }
 
 /// A picture for a network.
-pub(crate) fn picture(rgb: &[f32], size: engine::value::Size) -> NodeResult<Picture<'_>> {
+pub(crate) fn picture(rgb: &[f32], size: Size) -> NodeResult<Picture<'_>> {
     Picture::new(size.width, size.height, rgb).map_err(failure)
 }
 
@@ -85,7 +100,7 @@ pub(crate) fn condition(damage: Option<&Damage>) -> DamageCondition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::value::{Measure, Size};
+    use engine::value::Measure;
 
     #[test]
     fn damage_counts_only_when_it_is_to_be_restored() {

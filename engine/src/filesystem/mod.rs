@@ -45,7 +45,7 @@ pub trait Filesystem: Send + Sync + fmt::Debug {
     /// Those of the system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a folder and those around it.
+    /// Makes a folder and those around it, such that they survive a power cut.
     ///
     /// # Errors
     /// Those of the system.

@@ -1,4 +1,4 @@
-use super::{Filesystem, Listed, Lock, OpenFile};
+use super::{Filesystem, Listed, Lock, OpenFile, folder_of};
 use std::{
     fs::{self, File, FileTimes, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -85,7 +85,20 @@ impl Filesystem for OsFilesystem {
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        let around = folder_of(path);
+        if around != path {
+            self.make_folder(around)?;
+        }
+        match fs::create_dir(path) {
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made?,
+        }
+        self.sync_folder(around).ok();
+        Ok(())
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -146,7 +159,7 @@ fn free(_: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filesystem::{Replace, folder_of, publish, sweep};
+    use crate::filesystem::{Replace, publish, sweep};
 
     #[test]
     fn files_appear_whole_and_keep_what_must_stay() {

@@ -5,6 +5,7 @@ use crate::{
     value::{Rect, Size, Value, WireType},
 };
 use std::{
+    cell::Cell,
     collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
@@ -32,12 +33,24 @@ pub struct Cx<'a> {
     pub(crate) identity: Digest,
     /// The tile that it works on, and the whole picture's size.
     pub(crate) place: Option<(Rect, Size)>,
+    /// The key of what is being computed: of the node's result, or of the memo within it.
+    pub(crate) work: Option<Digest>,
+    /// When the last part of it was begun.
+    pub(crate) begun: Cell<Instant>,
 }
 
 impl Cx<'_> {
     /// A context outside of any graph, for trying a node on its own: its inputs by the names that its wires give.
     pub fn alone<'a>(inputs: &'a Inputs, watcher: &'a Watcher<'a>, store: &'a dyn Store) -> Cx<'a> {
-        Cx { inputs, watcher, store, identity: Digester::new("alone").finish(), place: None }
+        Cx {
+            inputs,
+            watcher,
+            store,
+            identity: Digester::new("alone").finish(),
+            place: None,
+            work: None,
+            begun: Cell::new(Instant::now()),
+        }
     }
 
     /// The value on a wire.
@@ -102,6 +115,32 @@ impl Cx<'_> {
         if set(self.watcher.cancel) || set(self.watcher.stop) { Err(Failure::cancelled()) } else { Ok(()) }
     }
 
+    /// What an earlier run, which was stopped, kept of the same work under the same `key`.
+    pub fn recall<T: WireType>(&self, key: impl FnOnce(&mut Digester)) -> Option<T::Held> {
+        self.begun.set(Instant::now());
+        let action = self.part(key)?;
+        self.store.get(action).and_then(|values| T::from_value(&values.first()?.1))
+    }
+
+    /// Keeps a part of the work, so that a run that is stopped can go on behind it. Nothing is asked for where nothing is
+    /// kept.
+    pub fn keep<T: WireType>(&self, key: impl FnOnce(&mut Digester), value: impl FnOnce() -> T) {
+        if let Some(action) = self.part(key) {
+            let cost = self.begun.get().elapsed();
+            let value = value().into_value();
+            self.store.put(action, &[(value.digest(), value)], cost);
+        }
+    }
+
+    /// The key of a part of what is being computed.
+    fn part(&self, key: impl FnOnce(&mut Digester)) -> Option<Digest> {
+        let work = self.work.filter(|_| self.store.keeps())?;
+        let mut d = Digester::new("part");
+        d.digest(work);
+        key(&mut d);
+        Some(d.finish())
+    }
+
     /// A part of the work that is kept apart: `compute` runs only when nothing is known for the same `name` and the
     /// same things fed to `key`. Feed it everything that `compute` depends on.
     ///
@@ -122,7 +161,10 @@ impl Cx<'_> {
             return Ok(known);
         }
         let begun = Instant::now();
-        let value = compute(self)?.into_value();
+        let outer = self.work.replace(action);
+        let computed = compute(self);
+        self.work = outer;
+        let value = computed?.into_value();
         if self.store.keeps() {
             self.store.put(action, &[(value.digest(), value.clone())], begun.elapsed());
         }

@@ -7,6 +7,7 @@ use super::{Sampling, residual_scale};
 use crate::layers::{Map, Pool, Region};
 use crate::noise::gaussian;
 use crate::picture::{room, zeros};
+use crate::planes;
 use crate::{Error, Picture, Result, Watch};
 
 /// See [`super::Detail::sample`].
@@ -34,12 +35,21 @@ pub(super) fn sample(
     for step in 0..steps {
         let e = net.embed(step as f32 / steps as f32, coarse, sampling.style);
         for cell in blocks.cells(edge) {
-            let mut halves = pool.map(scaled(cell.grown(margin), align / 2), 24)?;
+            let pixels = cell.times(align);
+            let part = pixels.part(step);
+            if let Some(values) = watch.recall(part).filter(|values| values.len() == part.len()) {
+                planes::paste(&values, pixels, &mut next);
+                done += 1;
+                watch.step(done, total)?;
+                continue;
+            }
+            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24)?;
             frame.fill_halves(&z, &mut halves);
             let velocity = net.velocity(&halves, |map, first| frame.fill_full(&z, map, first), &e, &mut pool)?;
             pool.give(halves);
-            frame.advance(&z, &velocity, scaled(cell, align), dt, &mut next);
+            frame.advance(&z, &velocity, pixels, dt, &mut next);
             pool.give(velocity);
+            watch.keep(part, &|| planes::cut(&next, pixels));
             done += 1;
             watch.step(done, total)?;
         }
@@ -47,17 +57,6 @@ pub(super) fn sample(
     }
     drop(next);
     frame.crop(&z, residual_scale(coarse))
-}
-
-/// The region in pixels of a level on which a block of 8 pixels is `by` wide.
-fn scaled(blocks: Region, by: usize) -> Region {
-    Region {
-        left: blocks.left * by,
-        top: blocks.top * by,
-        right: blocks.right * by,
-        bottom: blocks.bottom * by,
-        of: (blocks.of.0 * by, blocks.of.1 * by),
-    }
 }
 
 /// Steps and coarseness, once the settings are known to make sense.

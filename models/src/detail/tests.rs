@@ -1,6 +1,7 @@
 use super::*;
 use crate::layers::{Pool, Region};
 use crate::noise::gaussian;
+use crate::watch::testing::Keeper;
 use crate::{Error, Unwatched};
 
 static GOLDEN: &[u8] = include_bytes!("../../tests/golden/detail_tiny.safetensors");
@@ -73,6 +74,25 @@ fn tiles_do_not_change_a_bit() {
         assert_eq!(whole.len() as u32, 3 * width * height);
         assert!(whole == run(64) && whole == run(16) && whole == run(u32::MAX), "{width}x{height} at {origin:?}");
     }
+}
+
+#[test]
+fn a_stopped_run_goes_on_behind_its_last_tile() {
+    let (net, rgb) = (tiny(), picture(60, 44));
+    let sampling = Sampling { seed: 3, steps: 3, tile: 16, origin: (3, 5), ..Sampling::default() };
+    let whole = sampled(&net, 60, 44, &rgb, &sampling);
+    let tiles = 4 * 4 * 3;
+    let mut keeper = Keeper::default();
+    for stop in [1, 20, tiles as u64 - 1] {
+        (keeper.stop_after, keeper.recalled) = (Some(stop), 0);
+        let stopped = run::sample(&net, Picture::new(60, 44, &rgb).unwrap(), &sampling, &mut keeper);
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+        assert_eq!(keeper.computed as u64, stop);
+    }
+    (keeper.stop_after, keeper.recalled) = (None, 0);
+    let again = run::sample(&net, Picture::new(60, 44, &rgb).unwrap(), &sampling, &mut keeper).unwrap();
+    assert_eq!((keeper.computed, keeper.recalled), (tiles, tiles - 1));
+    assert!(again.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()));
 }
 
 #[test]

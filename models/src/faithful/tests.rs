@@ -1,5 +1,6 @@
 use super::*;
 use crate::noise::gaussian;
+use crate::watch::testing::Keeper;
 use crate::{Error, Unwatched};
 
 static GOLDEN: &[u8] = include_bytes!("../../tests/golden/faithful_tiny.safetensors");
@@ -49,6 +50,20 @@ fn tiles_do_not_change_a_bit() {
             assert!(whole == run(factor, 64) && whole == run(factor, 16) && whole == run(factor, u32::MAX));
         }
     }
+}
+
+#[test]
+fn a_stopped_run_goes_on_behind_its_last_tile() {
+    let (net, rgb) = (tiny(), picture(40, 33));
+    let go = |keeper: &mut Keeper| {
+        run::enlarge(&net, Picture::new(40, 33, &rgb).unwrap(), DamageCondition::default(), Factor::X2, 16, keeper)
+    };
+    let mut keeper = Keeper { stop_after: Some(4), ..Keeper::default() };
+    assert!(go(&mut keeper).is_err());
+    keeper.stop_after = None;
+    let resumed = go(&mut keeper).unwrap();
+    assert_eq!((keeper.computed, keeper.recalled), (9, 4));
+    assert!(resumed == go(&mut Keeper::default()).unwrap());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Activations: the part of a feature map that is known, with a border of zeros for the padding of 3x3 convolutions.
 
 use crate::picture::zeros;
-use crate::{Error, Result};
+use crate::{Error, Part, Result};
 
 /// A rectangle of a level of the picture, in pixels of that level.
 ///
@@ -41,6 +41,23 @@ impl Region {
                 ..self
             })
         })
+    }
+
+    /// The same place on a level that is `by` times as large.
+    pub(crate) fn times(self, by: usize) -> Self {
+        Self {
+            left: self.left * by,
+            top: self.top * by,
+            right: self.right * by,
+            bottom: self.bottom * by,
+            of: (self.of.0 * by, self.of.1 * by),
+        }
+    }
+
+    /// This place as a part of the work. Sides of pictures fit 32 bits.
+    pub(crate) fn part(self, stage: u32) -> Part {
+        let side = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        Part { stage, corner: (side(self.left), side(self.top)), size: (side(self.width()), side(self.height())) }
     }
 
     /// How many cells [`Region::cells`] gives.

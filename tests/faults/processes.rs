@@ -1,0 +1,261 @@
+//! Processes that are killed, and many of them on one cache. A suite of the command line, as it runs the program.
+//!
+//! `UPWEAVE_FAULTS=full` repeats everything as often as promised; else a part is done, so that the suite stays fast.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// 24 tiles, each of which is kept on its own.
+const TILES: &str = r#"Graph(format: 1, inputs: {"photo": Image}, outputs: {"photo": "joined"}, nodes: {
+    "guide": Guide(image: "photo", creativity: 0.4),
+    "cut": Tile(image: "photo", size: 32, halo: 8),
+    "drawn": Diffuse(image: "cut", guide: "guide", steps: 2),
+    "joined": Blend(tiles: "drawn"),
+})"#;
+
+fn full() -> bool {
+    std::env::var_os("UPWEAVE_FAULTS").is_some_and(|value| value == "full")
+}
+
+/// Numbers that look random, the same in every run of the suite.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// A folder with pictures and the graph.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, shift) in [("photo.png", 0), ("other.png", 50)] {
+        image::RgbImage::from_fn(192, 128, |x, y| {
+            let texture = (x * x * 31 + y * 57 + x * y + shift) % 41;
+            image::Rgb([(x + texture) as u8, (y * 2) as u8, (90 + texture) as u8])
+        })
+        .save(folder.path().join(name))
+        .unwrap();
+    }
+    fs::write(folder.path().join("tiles.ron"), TILES).unwrap();
+    folder
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_upweave"));
+    command.args(arguments).current_dir(folder).env("UPWEAVE_CACHE", folder.join("cache"));
+    command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn succeeds(folder: &Path, arguments: &[&str]) {
+    let output = command(folder, arguments).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Lets a process run for so long, at most; tells whether it ended by itself.
+fn ends_within(child: &mut Child, time: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    false
+}
+
+fn temporary_files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.path() {
+            path if path.is_dir() => temporary_files(&path),
+            path => usize::from(path.extension().is_some_and(|extension| extension == "part")),
+        })
+        .sum()
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let folder = folder();
+    let at = folder.path();
+    succeeds(at, &["run", "tiles.ron", "photo.png", "-o", "right.png", "--no-cache"]);
+    let right = fs::read(at.join("right.png")).unwrap();
+    let begun = Instant::now();
+    succeeds(at, &["run", "tiles.ron", "photo.png", "-o", "time.png", "--no-cache"]);
+    let usual = begun.elapsed();
+
+    let (mut dice, mut kills, mut rounds) = (Dice(1), 0, 0);
+    while kills < if full() { 100 } else { 12 } {
+        rounds += 1;
+        fs::remove_dir_all(at.join("cache")).ok();
+        fs::remove_file(at.join("out.png")).ok();
+        let mut seen = BTreeSet::new();
+        loop {
+            let arguments = ["run", "tiles.ron", "photo.png", "-o", "out.png", "--on-exists", "overwrite", "--json"];
+            let events = fs::File::create(at.join("events")).unwrap();
+            let mut child = command(at, &arguments).stdout(events).spawn().unwrap();
+            let time = usual.mul_f64(dice.roll(1000) as f64 / 1000.0);
+            let ended = ends_within(&mut child, time);
+            for line in fs::read_to_string(at.join("events")).unwrap().lines() {
+                // The last line may be cut.
+                let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+                if event["event"] == "tile" && event["kept"] == false {
+                    let place = (event["x"].as_u64().unwrap(), event["y"].as_u64().unwrap());
+                    assert!(seen.insert(place), "the tile at {place:?} was finished before");
+                }
+            }
+            if at.join("out.png").exists() {
+                assert!(fs::read(at.join("out.png")).unwrap() == right, "another picture after {kills} kills");
+            }
+            if ended {
+                break;
+            }
+            kills += 1;
+        }
+        assert!(at.join("out.png").exists());
+        // The next start has swept the folder that it wrote to; the folders of the cache are swept by `verify`.
+        succeeds(at, &["cache", "verify"]);
+        assert_eq!(temporary_files(at), 0);
+    }
+    println!("{kills} kills in {rounds} runs of {usual:?}");
+}
+
+#[test]
+fn the_main_job_goes_on_within_a_node() {
+    let folder = folder();
+    let at = folder.path();
+    let job = |output, more: &[&str]| {
+        let arguments =
+            ["upscale", "photo.png", "-o", output, "--tile", "64", "--steps", "8", "--on-exists", "overwrite"];
+        command(at, &[&arguments[..], more].concat())
+    };
+    assert!(job("right.png", &["--no-cache"]).status().unwrap().success());
+    let (mut dice, mut kills) = (Dice(2), 0);
+    loop {
+        let mut child = job("out.png", &[]).spawn().unwrap();
+        // Longer each time, so that it ends however slow the machine is.
+        if ends_within(&mut child, Duration::from_millis(100 + kills * 100 + dice.roll(300))) {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(fs::read(at.join("out.png")).unwrap() == fs::read(at.join("right.png")).unwrap());
+    println!("{kills} kills");
+}
+
+#[test]
+fn many_processes_share_a_cache_that_is_harmed() {
+    let folder = folder();
+    let at = folder.path();
+    let (processes, runs) = if full() { (8, 50) } else { (4, 4) };
+    let seeds = ["1", "2", "3"];
+    for seed in seeds {
+        let out = format!("right-{seed}.png");
+        succeeds(
+            at,
+            &["run", "tiles.ron", "photo.png", "-o", &out, "--no-cache", "--set", &format!("drawn.seed={seed}")],
+        );
+    }
+    let right: Vec<Vec<u8>> =
+        seeds.iter().map(|seed| fs::read(at.join(format!("right-{seed}.png"))).unwrap()).collect();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..processes)
+            .map(|worker| {
+                let right = &right;
+                scope.spawn(move || {
+                    let mut dice = Dice(worker);
+                    for _ in 0..runs {
+                        let pick = dice.roll(3) as usize;
+                        let (out, set) = (format!("out-{worker}.png"), format!("drawn.seed={}", seeds[pick]));
+                        let arguments =
+                            ["run", "tiles.ron", "photo.png", "-o", &out, "--on-exists", "overwrite", "--set", &set];
+                        if dice.roll(4) == 0 {
+                            let mut child = command(at, &arguments).spawn().unwrap();
+                            ends_within(&mut child, Duration::from_millis(dice.roll(400)));
+                        } else {
+                            succeeds(at, &arguments);
+                            assert!(fs::read(at.join(&out)).unwrap() == right[pick], "a wrong picture");
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut dice = Dice(99);
+        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            harm(&at.join("cache"), &mut dice);
+            if dice.roll(5) == 0 {
+                succeeds(at, &["cache", "prune", "1MiB"]);
+            }
+            thread::sleep(Duration::from_millis(30));
+        }
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+    succeeds(at, &["cache", "verify"]);
+}
+
+/// Flips a bit of some file in a cache, or cuts it.
+fn harm(cache: &Path, dice: &mut Dice) {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for what in ["actions", "contents"] {
+        for folder in fs::read_dir(cache.join("1").join(what)).into_iter().flatten().flatten() {
+            files.extend(fs::read_dir(folder.path()).into_iter().flatten().flatten().map(|file| file.path()));
+        }
+    }
+    if files.is_empty() {
+        return;
+    }
+    let path = &files[dice.roll(files.len() as u64) as usize];
+    let Ok(mut bytes) = fs::read(path) else { return };
+    if bytes.is_empty() {
+        return;
+    }
+    let at = dice.roll(bytes.len() as u64) as usize;
+    if dice.roll(2) == 0 {
+        bytes[at] ^= 1
+    } else {
+        bytes.truncate(at)
+    }
+    fs::write(path, bytes).ok();
+}
+
+#[test]
+fn a_small_disk_is_a_clear_message() {
+    let folder = folder();
+    let at = folder.path();
+    let disk = at.join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=64k", "none"];
+    let mounted = Command::new("mount").args(mount).arg(&disk).stderr(Stdio::null()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("skipped: this user may not mount");
+        return;
+    }
+    let output = command(at, &["upscale", "photo.png", "-o", "disk/out.png", "--creativity", "0", "--no-cache"])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let left = fs::read_dir(&disk).unwrap().count();
+    // A cache there is no better off, but only a warning.
+    let cached = command(at, &["upscale", "photo.png", "-o", "out.png", "--creativity", "0", "--cache", "disk/cache"])
+        .status()
+        .unwrap();
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("disk/out.png") && said.contains("bytes"), "{said}");
+    assert_eq!(left, 0, "something half-written was left");
+    assert!(cached.success() && at.join("out.png").exists());
+}
