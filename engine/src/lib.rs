@@ -16,6 +16,7 @@ mod diagnostic;
 pub mod digest;
 pub mod filesystem;
 mod graph;
+mod guard;
 mod key;
 mod link;
 mod load;

@@ -9,6 +9,7 @@ use crate::{
     Watcher,
     digest::Digest,
     filesystem::{Filesystem, OsFilesystem},
+    guard,
     key::{Identity, Key},
     node::Inputs,
     plan::plan,
@@ -570,7 +571,11 @@ impl Job<'_> {
         let (identity, work, begun) = (self.identity.digest, key.map(|key| key.digest), Cell::new(Instant::now()));
         let mut cx = Cx { inputs, watcher: &watcher, store, identity, place, work, begun };
         let caught = catch_unwind(AssertUnwindSafe(|| self.node.run(&mut cx)));
-        caught.unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {}", told(&*panic)))))
+        let values = caught.unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {}", told(&*panic)))))?;
+        if self.kind.network() {
+            guard::check(self.kind.name(), inputs, &values)?;
+        }
+        Ok(values)
     }
 }
 

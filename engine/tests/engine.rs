@@ -180,6 +180,25 @@ impl Node for Shift {
 }
 
 node! {
+    /// A network that breaks.
+    pub struct Broken, version 1 {
+        /// The picture.
+        image: In<Image>,
+        /// What it gives everywhere.
+        gives: f64,
+    }
+}
+impl Node for Broken {
+    type Out = Image;
+    const NETWORK: bool = true;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
+        // RON has no way to write what is no number.
+        let gives = if self.gives < 0.0 { f32::NAN } else { self.gives as f32 };
+        Ok(Image::filled(cx.get(&self.image)?.size(), &[gives; 3]))
+    }
+}
+
+node! {
     /// Waits until it is stopped.
     pub struct Wait, version 1 {
         /// The number.
@@ -199,6 +218,7 @@ impl Node for Wait {
 
 static NODES: &[&dyn NodeKind] = &[
     &Kind::<Add>::NEW,
+    &Kind::<Broken>::NEW,
     &Kind::<Cut>::NEW,
     &Kind::<Double>::NEW,
     &Kind::<Fail>::NEW,
@@ -335,6 +355,25 @@ fn failures_and_panics_are_the_nodes_error() {
     let panicked = fails(true);
     assert_eq!(panicked.failure.blame, Blame::Internal);
     assert!(panicked.failure.message.contains("ouch"));
+}
+
+#[test]
+fn a_broken_network_is_an_error_and_is_not_kept() {
+    let store = MemoryStore::new(1 << 20);
+    for (gives, told) in [("-1", "300 samples that are no numbers"), ("0", "flat picture")] {
+        for tiled in ["pic", "cut"] {
+            let nodes = format!(
+                r#""pic": Grey(edge: 10), "cut": Cut(image: "pic"), "net": Broken(image: "{tiled}", gives: {gives})"#
+            );
+            let built = build(&request(&nodes, "\"out\": \"net\"")).unwrap();
+            for _ in 0..2 {
+                let error = run(&built.graph, World::quiet(&store)).unwrap_err();
+                assert_eq!((error.id.as_str(), error.failure.blame), ("net", Blame::Model), "{error}");
+                assert_eq!(error.tile.is_some(), tiled == "cut");
+                assert!(tiled == "cut" || error.failure.message.contains(told), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

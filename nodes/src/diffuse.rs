@@ -164,6 +164,7 @@ struct Plan {
 impl Node for Diffuse {
     type Out = Image;
     const HEAVY: bool = true;
+    const NETWORK: bool = true;
 
     fn check(&self) -> Vec<Failure> {
         let mut found: Vec<Failure> = self.steps().err().into_iter().collect();

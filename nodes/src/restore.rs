@@ -31,6 +31,7 @@ engine::node! {
 impl Node for Restore {
     type Out = Image;
     const HEAVY: bool = true;
+    const NETWORK: bool = true;
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
         Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])

@@ -54,6 +54,7 @@ impl Upscale {
 impl Node for Upscale {
     type Out = Image;
     const HEAVY: bool = true;
+    const NETWORK: bool = true;
 
     fn check(&self) -> Vec<Failure> {
         match self.scale {

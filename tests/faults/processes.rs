@@ -224,9 +224,9 @@ fn harm(cache: &Path, dice: &mut Dice) {
     }
     let at = dice.roll(bytes.len() as u64) as usize;
     if dice.roll(2) == 0 {
-        bytes[at] ^= 1
+        bytes[at] ^= 1;
     } else {
-        bytes.truncate(at)
+        bytes.truncate(at);
     }
     fs::write(path, bytes).ok();
 }

@@ -17,6 +17,8 @@ pub trait NodeKind: Send + Sync {
     fn ports(&self) -> &'static [Port];
     /// See [`Node::HEAVY`].
     fn heavy(&self) -> bool;
+    /// See [`Node::NETWORK`].
+    fn network(&self) -> bool;
     /// JSON schema of the fields, with documentation, defaults and ranges.
     fn schema(&self) -> Json;
     /// Parses the fields from RON: `(name: value, ..)`.
@@ -105,6 +107,9 @@ impl<T: Node> NodeKind for Kind<T> {
     }
     fn heavy(&self) -> bool {
         T::HEAVY
+    }
+    fn network(&self) -> bool {
+        T::NETWORK
     }
     fn schema(&self) -> Json {
         schemars::schema_for!(T).into()

@@ -39,6 +39,10 @@ pub trait Node:
     /// Whether it keeps all cores busy by itself. Only one such node runs at a time.
     const HEAVY: bool = false;
 
+    /// Whether its pictures come out of a network. They are looked at then: samples that are no numbers, or a flat picture
+    /// out of one that is not flat, are an error and never a result.
+    const NETWORK: bool = false;
+
     /// Demands on the parameters that a range cannot express. Runs when the graph is checked, on every mistake of
     /// which it should report.
     fn check(&self) -> Vec<Failure> {
