@@ -251,6 +251,9 @@ pub(crate) struct Machine {
     /// Most that is kept, such as 5GiB [default: 20GiB or a tenth of the free disk]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub cache_size: Option<u64>,
+    /// Only this part of the result, in its pixels: left edge, upper edge, width, height
+    #[arg(long, value_name = "X,Y,W,H", value_parser = rectangle)]
+    pub preview: Option<engine::value::Rect>,
     /// Tell of every node why it ran or did not
     #[arg(long, conflicts_with_all = ["dry_run", "no_cache"])]
     pub explain: bool,
@@ -397,6 +400,15 @@ fn seed(text: &str) -> Result<Seed, String> {
         return Ok(Seed::Random);
     }
     text.parse().map(Seed::Given).map_err(|_| format!("a seed is a whole number from 0 to {}, or `random`", u32::MAX))
+}
+
+/// Four whole numbers.
+fn rectangle(text: &str) -> Result<engine::value::Rect, String> {
+    let numbers: Option<Vec<u32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[x, y, width, height]) => Ok(engine::value::Rect { x, y, width, height }),
+        _ => Err("a part is left edge, upper edge, width and height: 100,50,512,384".to_owned()),
+    }
 }
 
 /// A number of bytes: 512MiB, 1.5G, 1000000.

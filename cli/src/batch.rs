@@ -12,7 +12,7 @@ use crate::{
 };
 use engine::{
     Binding, Blame, Event, Failure, Graph, NoStore, Plan, RunError, Shape, State, Store, World,
-    filesystem::OsFilesystem,
+    filesystem::OsFilesystem, value::Rect,
 };
 use nodes::limits::Limits;
 use serde_json::json;
@@ -40,6 +40,8 @@ pub(crate) struct Batch {
     /// The results of earlier runs.
     pub kept: Kept,
     pub explain: bool,
+    /// The only part of the result that is wanted.
+    pub preview: Option<Rect>,
 }
 
 /// An output of the graph, and where it goes.
@@ -200,6 +202,7 @@ impl Batch {
         let mut bindings = Vec::new();
         let mut paths = Vec::new();
         for output in &mut self.outputs {
+            output.naming.partly = self.preview.is_some();
             let target = output
                 .naming
                 .target(picture, scale)
@@ -231,7 +234,7 @@ impl Batch {
         let built = engine::build(&self.recipe.request(inputs, bindings))?;
         report::diagnostics(terminal, &built.warnings);
         if self.dry_run {
-            let plan = engine::plan(&built.graph, &self.kept)?;
+            let plan = engine::plan(&built.graph, &self.kept, self.preview)?;
             let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             show_plan(terminal, &built.graph, &plan, title, &shown)?;
             return Ok(Outcome::Done);
@@ -244,6 +247,7 @@ impl Batch {
             files: &OsFilesystem,
             cancel: &stop.flag(),
             listen: &|event| show_event(terminal, title, &event),
+            region: self.preview,
         };
         let outcome = engine::run(&built.graph, world)?;
         terminal.clear();
@@ -251,7 +255,7 @@ impl Batch {
             let last = Keys::last(&self.kept, &self.recipe.file.name, &picture.name());
             explain::lines(&outcome, last.as_ref()).iter().for_each(|line| print(line));
         }
-        if self.kept.keeps() {
+        if self.kept.keeps() && self.preview.is_none() {
             Keys::new(&outcome).keep(&self.kept, &self.recipe.file.name, &picture.name());
         }
         let seconds = start.elapsed().as_secs_f64();
@@ -297,7 +301,8 @@ impl Batch {
 
     /// What is written into the result, so that it can be made again.
     fn recipe_text(&self) -> Result<Option<String>, Wrong> {
-        if !self.saving.keep_recipe {
+        // A recipe would make the whole.
+        if !self.saving.keep_recipe || self.preview.is_some() {
             return Ok(None);
         }
         // Building the graph opens the files that it is made of.
@@ -312,7 +317,7 @@ impl Batch {
             return Ok(scale);
         }
         let built = engine::build(&self.recipe.request(inputs.to_vec(), Vec::new()))?;
-        let plan = engine::plan(&built.graph, &NoStore)?;
+        let plan = engine::plan(&built.graph, &NoStore, None)?;
         let loader = self.picture_input.as_ref().map(|input| format!("in:{input}"));
         let loader = built.graph.nodes().iter().position(|node| Some(&node.id) == loader.as_ref());
         let from = loader.and_then(|node| plan.step(node)?.forecast.outputs.first()?.size());

@@ -42,6 +42,8 @@ pub(crate) struct Naming {
     place: Place,
     extension: String,
     on_exists: OnExists,
+    /// Whether names tell that only a part is shown.
+    pub partly: bool,
     /// What this run has written: never replaced, whatever the person said about older files.
     taken: HashSet<PathBuf>,
 }
@@ -111,7 +113,7 @@ impl Naming {
             return Err(format!("`-o` names a {named} file, but `--format` says {format}"));
         }
         let extension = format.or(named).unwrap_or_else(|| "png".to_owned());
-        let naming = Self { place, extension, on_exists, taken: HashSet::new() };
+        let naming = Self { place, extension, on_exists, partly: false, taken: HashSet::new() };
         if let Place::Template(text) = &naming.place {
             let example = Picture { path: "photo.jpg".into(), inside: PathBuf::new() };
             let name = naming.fill(text, &example, "2");
@@ -148,7 +150,8 @@ impl Naming {
     /// When the file is there and must not be replaced.
     pub(crate) fn target(&mut self, picture: &Picture, scale: f64) -> Result<Target, String> {
         let scale = scale_text(scale);
-        let plain = || format!("{}.x{scale}.{}", picture.stem(), self.extension);
+        let part = if self.partly { "preview." } else { "" };
+        let plain = || format!("{}.x{scale}.{part}{}", picture.stem(), self.extension);
         let path = match &self.place {
             Place::Stdout => return Ok(Target::Stdout),
             Place::File(path) => path.clone(),

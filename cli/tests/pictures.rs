@@ -89,6 +89,43 @@ fn where_the_mask_is_black_the_answer_is_the_faithful_one() {
 }
 
 #[test]
+fn a_preview_has_the_pixels_of_the_whole() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let at = folder.path();
+    image::RgbImage::from_fn(500, 400, |x, y| {
+        let texture = (x * x * 31 + y * 57 + x * y) % 41;
+        image::Rgb([(x / 2 + texture) as u8, (y / 2 + texture) as u8, ((x * y) % 251) as u8])
+    })
+    .save(at.join("photo.png"))
+    .expect("a picture can be written");
+    image::GrayImage::from_fn(30, 30, |x, y| image::Luma([(x * 8 + y / 2) as u8]))
+        .save(at.join("mask.png"))
+        .expect("a mask can be written");
+    let (x, y, w, h) = (501, 399, 64, 50);
+    let part = format!("{x},{y},{w},{h}");
+    for (name, more) in [
+        ("plain", &["--steps", "1"][..]),
+        ("bold", &["--steps", "1", "--creativity", "0.9", "--mask", "mask.png", "--type", "impasto"]),
+        ("between", &["--steps", "1", "-s", "2.2"]),
+        ("quick", &["--graph", "quick"]),
+    ] {
+        let whole = upscaled(at, &format!("{name}.png"), more);
+        let preview = upscaled(at, &format!("{name}-part.png"), &[more, &["--preview", &part]].concat());
+        let cut = image::imageops::crop_imm(&whole, x, y, w, h).to_image();
+        assert_eq!(preview.dimensions(), (w, h), "{name}");
+        assert!(preview == cut, "{name} differs from the whole");
+    }
+    let beyond = Command::new(env!("CARGO_BIN_EXE_upweave"))
+        .args(["upscale", "photo.png", "--preview", "900,0,101,10", "--no-cache"])
+        .current_dir(at)
+        .output()
+        .expect("the program starts");
+    let said = String::from_utf8_lossy(&beyond.stderr).into_owned();
+    assert_eq!(beyond.status.code(), Some(2), "{said}");
+    assert!(said.contains("1000x800"), "{said}");
+}
+
+#[test]
 fn json_is_one_event_per_line() {
     let folder = folder();
     let output = upweave(folder.path(), &["upscale", "photo.png", "--graph", "quick", "--json"]);

@@ -12,6 +12,7 @@
 extern crate self as engine;
 
 mod check;
+mod demand;
 mod diagnostic;
 pub mod digest;
 pub mod filesystem;

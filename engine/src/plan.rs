@@ -2,6 +2,7 @@
 
 use crate::{
     Blame, DynNode, Failure, Forecast, Graph, Shape, Shapes, Store,
+    demand::{Part, restrict},
     diagnostic::{Label, Text},
     digest::Digest,
     key::{Identity, Parts},
@@ -33,6 +34,8 @@ pub struct Step {
     /// What the key of its result is made of, where that is known before anything runs.
     pub parts: Option<Parts>,
     pub(crate) identity: Identity,
+    /// The part that it works on, when only a part of the output is wanted.
+    pub(crate) part: Option<Part>,
     /// Digests of its outputs, where they are known before anything runs.
     pub(crate) outputs: Option<Vec<Digest>>,
 }
@@ -95,11 +98,12 @@ impl Plan {
     }
 }
 
-/// Plans a run.
+/// Plans a run, of which only a `region` of the output may be wanted.
 ///
 /// # Errors
-/// When an input is not bound, or something outside of the graph (a file, a model) cannot be read.
-pub fn plan(graph: &Graph, store: &dyn Store) -> Result<Plan, Box<RunError>> {
+/// When an input is not bound, something outside of the graph (a file, a model) cannot be read, or the region leaves the
+/// output.
+pub fn plan(graph: &Graph, store: &dyn Store, region: Option<Rect>) -> Result<Plan, Box<RunError>> {
     let needed = graph.needed();
     let mut digests: HashMap<usize, Option<Vec<Digest>>> = HashMap::new();
     let mut shapes: HashMap<usize, Vec<Shape>> = HashMap::new();
@@ -132,9 +136,14 @@ pub fn plan(graph: &Graph, store: &dyn Store) -> Result<Plan, Box<RunError>> {
         shapes.insert(index, forecast.outputs.clone());
         digests.insert(index, outputs.clone());
         let parts = key.map(|key| key.parts);
-        steps.push(Step { node: index, state: State::Spared, forecast, parts, identity, outputs });
+        steps.push(Step { node: index, state: State::Spared, forecast, parts, identity, part: None, outputs });
     }
-    decide(graph, store, &mut steps);
+    // A kept file shows the whole.
+    decide(graph, store, region.is_some(), &mut steps);
+    if let Some(region) = region {
+        restrict(graph, region, &shapes, &mut steps)
+            .map_err(|(node, failure)| RunError::new(graph, node, None, failure))?;
+    }
     let (spared, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.state == State::Spared);
     let flops = steps.iter().filter(|step| step.state == State::Compute).map(|step| step.forecast.flops).sum();
     let peak_bytes = peak(graph, &steps);
@@ -143,15 +152,16 @@ pub fn plan(graph: &Graph, store: &dyn Store) -> Result<Plan, Box<RunError>> {
 
 /// Decides from the outputs backwards: what is wanted is read where it is kept, and runs where it is not, and only what runs
 /// wants its inputs.
-fn decide(graph: &Graph, store: &dyn Store, steps: &mut [Step]) {
+fn decide(graph: &Graph, store: &dyn Store, partly: bool, steps: &mut [Step]) {
     let mut wanted: HashSet<usize> = graph.outputs.iter().map(|(_, node, _)| *node).collect();
     let mut pinned = Vec::new();
     for step in steps.iter_mut().rev().filter(|step| graph.nodes[step.node].node().is_some()) {
         if !wanted.contains(&step.node) {
             continue;
         }
+        let shows_all = partly && graph.outputs.iter().any(|(_, node, _)| *node == step.node);
         match &step.outputs {
-            Some(outputs) if outputs.iter().all(|output| store.has(*output)) => {
+            Some(outputs) if !shows_all && outputs.iter().all(|output| store.has(*output)) => {
                 step.state = State::Kept;
                 pinned.extend(outputs);
             }

@@ -7,6 +7,7 @@
 use crate::{
     Claim, Cx, DynNode, Failure, Graph, NoStore, NodeKind, NodeResult, Parts, Plan, RunError, State, Step, Store,
     Watcher,
+    demand::Part,
     digest::Digest,
     filesystem::{Filesystem, OsFilesystem},
     guard,
@@ -134,13 +135,15 @@ pub struct World<'a> {
     pub cancel: &'a AtomicBool,
     /// Hears what happens.
     pub listen: &'a (dyn Fn(Event<'_>) + Sync),
+    /// The only part of the output that is wanted.
+    pub region: Option<Rect>,
 }
 
 impl<'a> World<'a> {
     /// The files of this machine, nobody who listens, nobody who stops.
     pub fn quiet(store: &'a dyn Store) -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { store, files: &OsFilesystem, cancel: &NEVER, listen: &|_| {} }
+        Self { store, files: &OsFilesystem, cancel: &NEVER, listen: &|_| {}, region: None }
     }
 }
 
@@ -153,14 +156,14 @@ pub fn run(graph: &Graph, world: World<'_>) -> Result<Outcome, Box<RunError>> {
     // Another process may make room in the store between plan and run. Then the plan no longer holds and a new one is
     // made; what was computed meanwhile is kept. The last attempt trusts nothing that is kept.
     for _ in 0..3 {
-        let plan = plan(graph, world.store)?;
+        let plan = plan(graph, world.store, world.region)?;
         let coordinator = Coordinator::new(graph, &plan, world);
         let result = coordinator.run();
         if !coordinator.lost.load(Ordering::Relaxed) {
             return result;
         }
     }
-    let plan = plan(graph, &NoStore)?;
+    let plan = plan(graph, &NoStore, world.region)?;
     Coordinator::new(graph, &plan, World { store: &NoStore, ..world }).run()
 }
 
@@ -323,7 +326,13 @@ impl<'a> Coordinator<'a> {
         }
         let outputs = self.graph.outputs.iter().filter_map(|(name, node, port)| {
             let value = values[at[node]].as_ref()?.get(*port)?;
-            Some((name.clone(), value.clone()))
+            let value = match (self.world.region, value) {
+                (Some(region), Value::Image(image)) if image.size() != region.size() => {
+                    value.crop_to(image.size(), region)
+                }
+                _ => value.clone(),
+            };
+            Some((name.clone(), value))
         });
         report.sort_by_key(|(step, _)| *step);
         let report = report.into_iter().map(|(_, ran)| ran).collect();
@@ -341,12 +350,24 @@ impl<'a> Coordinator<'a> {
     }
 
     fn inputs(&self, step: usize, at: &HashMap<usize, usize>, values: &[Option<Vec<Value>>]) -> Inputs {
+        let plan = &self.plan.steps[step];
         let mut inputs = Inputs::new();
-        if self.plan.steps[step].state == State::Compute {
-            for wire in &self.graph.nodes[self.plan.steps[step].node].wires {
-                let value = wire.source.and_then(|(source, port)| values[at[&source]].as_ref()?.get(port));
-                inputs.extend(value.map(|value| (wire.name.clone(), value.clone())));
-            }
+        if plan.state != State::Compute {
+            return inputs;
+        }
+        for wire in &self.graph.nodes[plan.node].wires {
+            let Some((source, port)) = wire.source else { continue };
+            let Some(value) = values[at[&source]].as_ref().and_then(|all| all.get(port)) else { continue };
+            let value = match &plan.part {
+                Some(part) if part.fields.contains(&wire.field) => {
+                    // What comes in may be a part itself.
+                    let covers = self.plan.steps[at[&source]].part.as_ref().and_then(|part| part.output);
+                    let covers = covers.map_or(part.frame.rect(), |(rect, _)| rect);
+                    value.crop_to(covers.size(), part.input.relative_to(covers))
+                }
+                _ => value.clone(),
+            };
+            inputs.insert(wire.name.clone(), value);
         }
         inputs
     }
@@ -377,14 +398,26 @@ impl<'a> Coordinator<'a> {
             let fields = at.wires.iter().filter(|wire| inputs.contains_key(&wire.name));
             let fields: Vec<(&str, &str)> = fields.map(|wire| (wire.field.as_str(), wire.name.as_str())).collect();
             let key = job.key(&fields, &inputs);
+            // A part is what a tile is: noise depends on where it lies.
+            let part = plan.part.as_ref().filter(|part| part.output.is_some());
+            let place = part.map(|part| (part.input, part.frame));
+            let key = match place {
+                Some((rect, frame)) => key.map(|key| key.on_tile(rect, frame)),
+                None => key,
+            };
             let made = job.make(key.as_ref(), true, || {
                 if at.mapped {
                     return self.map(&job, plan.node, &fields, &inputs, &progress);
                 }
-                let values = job.run(key.as_ref(), &inputs, None, &progress).map_err(|failure| (None, failure))?;
+                let values = job.run(key.as_ref(), &inputs, place, &progress).map_err(|failure| (None, failure))?;
                 Ok(Made::new(values, How::Computed, None))
             })?;
-            let Some(made) = made else { return Ok(None) };
+            let Some(mut made) = made else { return Ok(None) };
+            if let Some(Part { input, output: Some((wanted, factor)), .. }) = part {
+                let given = input.times(*factor);
+                let cut = |value: &Value| value.crop_to(given.size(), wanted.relative_to(given));
+                made.values = made.values.iter().map(cut).collect();
+            }
             made
         };
         made.published = node.publish(&made.values, self.world.files).map_err(|failure| (None, failure))?;

@@ -17,6 +17,9 @@ pub trait Backbone: Send + Sync {
     /// Name, size and licence.
     fn card(&self) -> &Card;
 
+    /// How far a pixel looks in one step.
+    fn radius(&self) -> u32;
+
     /// Floating-point operations per pixel of the condition and sampling step, to predict the time of a run.
     fn flops_per_pixel(&self) -> f64;
 }

@@ -4,7 +4,7 @@ use crate::pixel::{
     zeros,
 };
 use engine::{
-    Cx, Forecast, In, Node, NodeResult, Outputs, Shapes,
+    Cx, Forecast, In, Node, NodeResult, Outputs, Reach, Shapes,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, Size},
@@ -52,9 +52,12 @@ fn fitted(reference: &Image, channel: usize, size: Size) -> NodeResult<Vec<f32>>
     resample::plane(reference.plane(channel), reference.size(), size, Filter::Bicubic)
 }
 
-/// The broad structure of a plane: five levels of the a-trous transform.
+/// Levels of the a-trous transform.
+const LEVELS: u32 = 5;
+
+/// The broad structure of a plane.
 fn broad(mut plane: Vec<f32>, size: Size) -> NodeResult<Vec<f32>> {
-    for level in 0..5 {
+    for level in 0..LEVELS {
         plane = blur::a_trous(&plane, size, 1 << level)?;
     }
     Ok(plane)
@@ -124,6 +127,13 @@ impl Node for ColorCorrect {
     fn forecast(&self, seen: &Shapes) -> Forecast {
         let plane = seen.picture_size().map_or(0, |size| size.area() * 4);
         Forecast { working_bytes: 3 * plane, ..Forecast::like(seen.first_picture(), <Image as Outputs>::PORTS) }
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        // The other methods look at the statistics of the whole picture.
+        // Each level looks two of its steps far, which double from level to level.
+        let halo = (1 << (LEVELS + 1)) - 2;
+        (self.method == Method::Wavelet).then(|| Reach { fields: vec!["image", "reference"], factor: 1, halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

@@ -3,7 +3,7 @@ use crate::{
     pixel::{gaussian, room, zeros},
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
     digest::{Digest, Digester},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
@@ -197,6 +197,19 @@ impl Node for Diffuse {
             working_bytes: size.area() * (24 + 12 + 8) + seen * 120,
             tiles,
         }
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        let (Scalar::Given(scale), Ok(backbone), Ok(faithful)) = (&self.scale, self.backbone(), Faithful::embedded())
+        else {
+            return None;
+        };
+        // Every step looks as far as the network and fills blocks of 8 pixels; the coarser condition goes through the faithful
+        // network at half the size, and both residuals are shaped.
+        let coarsened = 2 * (faithful.radius() + HALVE.len() as u32);
+        let shaped = gaussian::reach(FINE) + 2 * gaussian::reach(0.5 * scale.clamp(2.0, 16.0) as f32);
+        let halo = self.steps * backbone.radius() + 8 + coarsened + shaped as u32;
+        Some(Reach { fields: vec!["image", "guide"], factor: 1, halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

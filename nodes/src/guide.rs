@@ -3,7 +3,7 @@ use crate::pixel::{
     room,
 };
 use engine::{
-    Cx, Failure, In, Node, NodeResult, Scalar,
+    Cx, Failure, In, Node, NodeResult, Reach, Scalar, Shapes,
     value::{Field, Guide as Controls, Image, Mask, Region, Regions, Size},
 };
 use rayon::prelude::*;
@@ -87,8 +87,22 @@ impl Node for Guide {
         found
     }
 
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        // Only the size of the picture matters, and masks and boxes lie over the whole.
+        Some(Reach { fields: vec!["image"], factor: 1, halo: 0 })
+    }
+
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Controls> {
-        let size = cx.get(&self.image)?.size();
+        let seen = cx.get(&self.image)?.size();
+        let whole = self.controls_over(cx, cx.frame(seen))?;
+        let place = cx.place(seen);
+        Ok(if place == whole.size().rect() { whole } else { whole.crop(place) })
+    }
+}
+
+impl Guide {
+    /// The maps over the whole picture.
+    fn controls_over(&self, cx: &Cx<'_>, size: Size) -> NodeResult<Controls> {
         let mut values = [0f32; 3];
         for (value, (name, scalar)) in values.iter_mut().zip(self.controls()) {
             *value = share(name, cx.number(scalar)?)?;
@@ -118,9 +132,7 @@ impl Node for Guide {
             combine(&Field::Uniform(detail), &protection, size, soften)?,
         ))
     }
-}
 
-impl Guide {
     fn controls(&self) -> [(&'static str, &Scalar); 3] {
         [("creativity", &self.creativity), ("resemblance", &self.resemblance), ("detail", &self.detail)]
     }

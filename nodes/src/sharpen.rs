@@ -1,5 +1,5 @@
 use crate::pixel::blur;
-use engine::{Cx, Forecast, In, Node, NodeResult, Shapes, value::Image};
+use engine::{Cx, Forecast, In, Node, NodeResult, Reach, Shapes, value::Image};
 use rayon::prelude::*;
 
 engine::node! {
@@ -46,6 +46,10 @@ impl Node for Sharpen {
     fn forecast(&self, seen: &Shapes) -> Forecast {
         let plane = seen.picture_size().map_or(0, |size| size.area() * 4);
         Forecast { working_bytes: 2 * plane, ..Forecast::like(seen.first_picture(), <Image as engine::Outputs>::PORTS) }
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        Some(Reach { fields: vec!["image"], factor: 1, halo: blur::reach(self.radius.clamp(0.2, 100.0)) })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

@@ -3,7 +3,7 @@ use crate::{
     pixel::resample::{self, Filter},
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
     digest::Digest,
     value::{Damage, Image, Size, Type},
 };
@@ -82,6 +82,15 @@ impl Node for Upscale {
         }
         forecast.outputs = vec![Shape::Image(target, channels)];
         forecast
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        let Scalar::Given(scale) = self.scale else { return None };
+        let factor = self.factor(scale).ok()?.get();
+        // Between whole factors the result is resampled, with a phase that depends on the whole picture.
+        (f64::from(factor) == scale)
+            .then(|| Some(Reach { fields: vec!["image"], factor, halo: Faithful::embedded().ok()?.radius() }))
+            .flatten()
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

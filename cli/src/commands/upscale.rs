@@ -130,6 +130,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
         dry_run: args.machine.dry_run,
         kept: Kept::new(&args.machine)?,
         explain: args.machine.explain,
+        preview: args.machine.preview,
     };
     Ok((batch, found))
 }

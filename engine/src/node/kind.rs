@@ -1,4 +1,4 @@
-use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Shapes, wire::WIRE};
+use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Reach, Shapes, wire::WIRE};
 use crate::{
     digest::Digest,
     filesystem::Filesystem,
@@ -53,6 +53,8 @@ pub trait DynNode: Send + Sync {
     fn outside(&self) -> NodeResult<Vec<Digest>>;
     /// See [`Node::forecast`].
     fn forecast(&self, seen: &Shapes) -> Forecast;
+    /// See [`Node::reach`].
+    fn reach(&self, seen: &Shapes) -> Option<Reach>;
     /// See [`Node::run`].
     ///
     /// # Errors
@@ -78,6 +80,9 @@ impl<T: Node> DynNode for T {
     }
     fn forecast(&self, seen: &Shapes) -> Forecast {
         Node::forecast(self, seen)
+    }
+    fn reach(&self, seen: &Shapes) -> Option<Reach> {
+        Node::reach(self, seen)
     }
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Vec<Value>> {
         Node::run(self, cx).map(Outputs::into_values)

@@ -12,7 +12,7 @@ pub use context::{Cx, Inputs, Watcher};
 pub use failure::{Blame, Failure, NodeResult};
 pub use kind::{DynNode, Kind, NodeKind, Parameter, ParameterKind};
 pub use outputs::{Outputs, Port};
-pub use shape::{Forecast, Shape, Shapes};
+pub use shape::{Forecast, Reach, Shape, Shapes};
 pub use wire::{In, Scalar};
 
 use crate::{digest::Digest, filesystem::Filesystem, value::Value};
@@ -62,6 +62,13 @@ pub trait Node:
     /// output is as large as the first picture that comes in, at no cost worth telling.
     fn forecast(&self, seen: &Shapes) -> Forecast {
         Forecast::like(seen.first_picture(), Self::Out::PORTS)
+    }
+
+    /// How far it looks, when it can work on a part of a picture: then [`Cx::place`] tells which part it sees, and what it
+    /// gives must be, but for `halo` pixels along the cut, what it would give there for the whole. By default it looks at
+    /// everything.
+    fn reach(&self, _seen: &Shapes) -> Option<Reach> {
+        None
     }
 
     /// Computes the outputs.

@@ -36,6 +36,16 @@ impl Shape {
         }
     }
 
+    /// The shape of a part of it.
+    pub(crate) fn cut_to(&self, size: Size) -> Self {
+        match self {
+            Self::Image(_, channels) => Self::Image(size, *channels),
+            Self::Mask(_) => Self::Mask(size),
+            Self::Guide(_) => Self::Guide(size),
+            other => other.clone(),
+        }
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
         match self {
@@ -70,6 +80,17 @@ impl Shapes {
     pub fn picture_size(&self) -> Option<Size> {
         self.first_picture().and_then(Shape::size)
     }
+}
+
+/// How far a node looks: it can give a part of its picture from a part of what comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The fields that are cut, all of one size. Everything else comes in whole.
+    pub fields: Vec<&'static str>,
+    /// By how much the picture grows.
+    pub factor: u32,
+    /// How many pixels of what comes in a pixel depends on, on every side.
+    pub halo: u32,
 }
 
 /// What a node will give and what it will cost.

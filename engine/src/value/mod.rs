@@ -163,6 +163,9 @@ impl Value {
     /// The part of a value that lies on one tile of a picture of `frame` pixels: what spans a picture of that size
     /// is cropped, everything else is shared whole.
     pub fn crop_to(&self, frame: Size, rect: Rect) -> Self {
+        if rect == frame.rect() {
+            return self.clone();
+        }
         match self {
             Self::Image(v) if v.size() == frame => Self::Image(Arc::new(v.crop(rect))),
             Self::Mask(v) if v.size() == frame => Self::Mask(Arc::new(v.crop(rect))),

@@ -92,6 +92,13 @@ impl Rect {
         Self { x, y, width, height }
     }
 
+    /// The smallest rectangle that holds both.
+    pub fn union(self, other: Self) -> Self {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let (right, bottom) = (self.right().max(other.right()), self.bottom().max(other.bottom()));
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
     /// The same rectangle as seen from `origin`.
     pub const fn relative_to(self, origin: Self) -> Self {
         Self { x: self.x - origin.x, y: self.y - origin.y, width: self.width, height: self.height }

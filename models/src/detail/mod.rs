@@ -148,6 +148,10 @@ impl Backbone for Detail {
         &self.card
     }
 
+    fn radius(&self) -> u32 {
+        Detail::radius(self)
+    }
+
     fn flops_per_pixel(&self) -> f64 {
         self.net.flops()
     }

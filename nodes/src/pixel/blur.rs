@@ -4,9 +4,14 @@ use super::zeros;
 use engine::{NodeResult, value::Size};
 use rayon::prelude::*;
 
+/// How far a Gaussian blur looks, in pixels.
+pub(crate) fn reach(sigma: f64) -> u32 {
+    (4.0 * sigma).ceil() as u32
+}
+
 /// Gaussian blur of standard deviation `sigma` pixels, cut at four of them.
 pub(crate) fn gaussian(plane: &[f32], size: Size, sigma: f64) -> NodeResult<Vec<f32>> {
-    let reach = (4.0 * sigma).ceil() as i64;
+    let reach = i64::from(reach(sigma));
     let bell: Vec<f64> = (-reach..=reach).map(|i| (-0.5 * (i as f64 / sigma).powi(2)).exp()).collect();
     let sum: f64 = bell.iter().sum();
     let taps: Vec<(i64, f32)> = (-reach..=reach).zip(&bell).map(|(i, w)| (i, (w / sum) as f32)).collect();
