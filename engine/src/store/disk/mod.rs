@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -55,6 +55,8 @@ pub struct Cache {
     /// What this process still needs.
     pins: Mutex<Pins>,
     damaged: AtomicU64,
+    /// Whether [`Cache::settle`] is done.
+    settled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -89,7 +91,14 @@ impl Cache {
             CacheSize::Bytes(bytes) => bytes,
             CacheSize::Usual => usual(&layout),
         };
-        Self { layout, capacity, trouble: OnceLock::new(), pins: Mutex::default(), damaged: AtomicU64::new(0) }
+        Self {
+            layout,
+            capacity,
+            trouble: OnceLock::new(),
+            pins: Mutex::default(),
+            damaged: AtomicU64::new(0),
+            settled: AtomicBool::new(false),
+        }
     }
 
     /// The folder.
@@ -122,8 +131,8 @@ impl Cache {
     /// Reads everything, and removes what is broken and what killed processes left half-written.
     pub fn verify(&self) -> Checked {
         let mut checked = Checked::default();
+        self.sweep();
         for (contents, folder) in self.layout.folders() {
-            sweep(&*self.layout.files, &folder);
             for listed in self.layout.files.list(&folder).unwrap_or_default() {
                 let path = folder.join(&listed.name);
                 if listed.name.starts_with('.') {
@@ -218,14 +227,27 @@ impl Cache {
         publish(files, path, parts, Replace::Yes)
     }
 
-    /// Marks the folder as a cache, once.
-    fn mark(&self) -> io::Result<()> {
-        let (path, text) = self.layout.tag();
-        if self.layout.files.size(&path).is_ok() {
+    /// What is done before the first result is kept: the folder is marked as a cache, and what killed processes left of
+    /// files that they wrote is removed.
+    fn settle(&self) -> io::Result<()> {
+        if self.settled.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.layout.files.make_folder(self.layout.root())?;
-        publish(&*self.layout.files, &path, &[text.as_bytes()], Replace::Yes)
+        self.sweep();
+        let (path, text) = self.layout.tag();
+        if self.layout.files.size(&path).is_err() {
+            self.layout.files.make_folder(self.layout.root())?;
+            publish(&*self.layout.files, &path, &[text.as_bytes()], Replace::Yes)?;
+        }
+        self.settled.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn sweep(&self) {
+        let folders = self.layout.folders().map(|(_, folder)| folder);
+        for folder in folders.chain([self.layout.root().to_owned()]) {
+            sweep(&*self.layout.files, &folder);
+        }
     }
 
     fn pins(&self) -> MutexGuard<'_, Pins> {
@@ -265,7 +287,7 @@ impl Store for Cache {
         if self.trouble.get().is_some() {
             return;
         }
-        if let Err(error) = self.mark().and_then(|()| self.write(action, outputs, cost)) {
+        if let Err(error) = self.settle().and_then(|()| self.write(action, outputs, cost)) {
             // The first reason is the one to tell.
             let _ = self.trouble.set(error.to_string());
         }
