@@ -83,8 +83,12 @@ pub(crate) enum Verb {
     Cache(CacheVerb),
     /// Print the table of limits
     Limits,
-    /// Look whether everything works on this machine
-    Doctor,
+    /// Look whether everything works on this machine, or what is wrong with files
+    Doctor {
+        /// Pictures and graph files to look at
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         _ => None,
     };
     limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
+    engine::silence_contained();
     let terminal = terminal::Terminal::new(cli.talk);
     ExitCode::from(match cli.verb {
         Verb::Upscale(args) => commands::upscale::run(&terminal, &stop::Stop::listen(), &args),
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
         Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
         Verb::Cache(verb) => commands::cache::run(&terminal, &verb),
         Verb::Limits => commands::limits::run(),
-        Verb::Doctor => commands::doctor::run(&terminal),
+        Verb::Doctor { files } if files.is_empty() => commands::doctor::run(&terminal),
+        Verb::Doctor { files } => commands::doctor::look(&terminal, &files),
         Verb::Completions { shell } => commands::manual::completions(shell),
         Verb::Man { folder } => commands::manual::man(&terminal, folder.as_deref()),
     })

@@ -229,6 +229,33 @@ fn preserved_faces_change_nothing_but_the_faces() {
     assert!(with * 3 < without, "the face strayed by {with} with protection and by {without} without");
 }
 
+fn every_file(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder can be listed") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() { every_file(&path, found) } else { found.push(path) }
+    }
+}
+
+#[test]
+fn the_doctor_has_a_word_for_every_odd_file() {
+    let Some(data) = std::env::var_os("UPWEAVE_DATA") else {
+        println!("skipped: UPWEAVE_DATA is not set");
+        return;
+    };
+    let mut files = Vec::new();
+    every_file(&PathBuf::from(data).join("robust"), &mut files);
+    assert!(files.len() > 1000, "only {} files", files.len());
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_upweave")).arg("doctor").args(&files).output().expect("the program starts");
+    let (good, bad) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{bad}");
+    assert!(!bad.contains("panicked"), "{bad}");
+    let lines = |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    let (good, bad) = (lines(&good, "ok    "), lines(&bad, "error: "));
+    assert_eq!(good + bad, files.len());
+    assert!(good > 200 && bad > 200, "{good} good, {bad} bad");
+}
+
 #[test]
 fn a_result_can_be_made_again_from_its_recipe() {
     let folder = folder();

@@ -12,6 +12,7 @@
 extern crate self as engine;
 
 mod check;
+mod contain;
 mod demand;
 mod diagnostic;
 pub mod digest;
@@ -31,6 +32,7 @@ mod structural;
 pub mod value;
 
 pub use check::{Built, build};
+pub use contain::{contain, silence_contained};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span, Text, line_and_column};
 pub use graph::{Connection, Graph, GraphNode};
 pub use key::Parts;

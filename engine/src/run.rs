@@ -7,6 +7,7 @@
 use crate::{
     Claim, Cx, DynNode, Failure, Graph, NoStore, NodeKind, NodeResult, Parts, Plan, RunError, State, Step, Store,
     Watcher,
+    contain::contain,
     demand::Part,
     digest::Digest,
     filesystem::{Filesystem, OsFilesystem},
@@ -17,10 +18,8 @@ use crate::{
     value::{Image, Rect, Size, Tile, Tiles, Type, Value},
 };
 use std::{
-    any::Any,
     cell::Cell,
     collections::{BTreeMap, HashMap},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Arc,
@@ -603,16 +602,11 @@ impl Job<'_> {
         let watcher = Watcher { cancel, stop: self.stop, progress };
         let (identity, work, begun) = (self.identity.digest, key.map(|key| key.digest), Cell::new(Instant::now()));
         let mut cx = Cx { inputs, watcher: &watcher, store, identity, place, work, begun };
-        let caught = catch_unwind(AssertUnwindSafe(|| self.node.run(&mut cx)));
-        let values = caught.unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {}", told(&*panic)))))?;
+        let values = contain(|| self.node.run(&mut cx))
+            .unwrap_or_else(|panic| Err(Failure::internal(format!("panicked: {panic}"))))?;
         if self.kind.network() {
             guard::check(self.kind.name(), inputs, &values)?;
         }
         Ok(values)
     }
-}
-
-fn told(panic: &(dyn Any + Send)) -> &str {
-    let owned = panic.downcast_ref::<String>().map(String::as_str);
-    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }

@@ -1,11 +1,17 @@
-//! `upweave doctor`: does everything work on this machine, and how fast?
+//! `upweave doctor`: does everything work on this machine, and how fast? Or, with files: what is wrong with them?
 
 use crate::{
     job::{REGISTRY, Recipe},
-    library, speed,
+    library, report, speed,
     terminal::{Terminal, print},
 };
-use std::{fs, thread};
+use engine::{Failure, value::SampleDepth};
+use nodes::{
+    degrade_detect::{self, judge, measure},
+    limits::Limits,
+};
+use serde_json::json;
+use std::{fs, path::PathBuf, thread};
 
 pub(crate) fn run(terminal: &Terminal) -> u8 {
     let mut healthy = true;
@@ -46,6 +52,72 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
     }
     terminal.error("something does not work", Some("see the lines that begin with FAIL"));
     1
+}
+
+/// What there is to say about files. The exit code is 3 when one of them cannot be used.
+pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
+    let mut code = 0;
+    for path in files {
+        let name = path.display();
+        let told = match path.to_str() {
+            Some(path) if path.ends_with(".ron") => graph(path),
+            Some(path) => picture(path),
+            None => Err(Failure::input("its name is not Unicode")),
+        };
+        match told {
+            Ok(text) => {
+                terminal.event(json!({ "event": "file", "file": path, "about": text }));
+                if !terminal.json() {
+                    print(&format!("ok    {name}: {text}"));
+                }
+            }
+            Err(failure) => {
+                code = 3;
+                terminal
+                    .event(json!({ "event": "file", "file": path, "failed": &failure.message, "hint": &failure.hint }));
+                // Messages about pictures name the file.
+                let told = failure.message.contains(&*name.to_string());
+                let message = if told { failure.message } else { format!("`{name}`: {}", failure.message) };
+                terminal.error(&message, failure.hint.as_deref());
+            }
+        }
+    }
+    code
+}
+
+fn graph(path: &str) -> Result<String, Failure> {
+    let recipe = Recipe::new(library::graph(path).map_err(Failure::input)?);
+    match engine::build(&recipe.request(Vec::new(), Vec::new())) {
+        Ok(built) => Ok(format!("a graph of {} nodes", built.graph.nodes().len())),
+        Err(found) => {
+            Err(Failure::input(report::count(&found)).hint(format!("`upweave graph check {path}` tells all of them")))
+        }
+    }
+}
+
+/// Reads all of a picture, and measures its damage as the main job would.
+fn picture(path: &str) -> Result<String, Failure> {
+    let image = nodes::files::read(path, &Limits::LOCAL)?;
+    let about = &image.metadata;
+    let damage = judge(measure(&image), degrade_detect::Quality::Auto);
+    let bits = match about.depth {
+        SampleDepth::Eight => "8 bits",
+        SampleDepth::Sixteen => "16 bits",
+        SampleDepth::Float => "floating point",
+    };
+    let mut parts = vec![format!("{} pixels", image.size()), bits.to_owned()];
+    parts.extend(about.grey.then(|| "grey".to_owned()));
+    parts.extend(image.has_alpha().then(|| "alpha".to_owned()));
+    for (name, block) in [("colour profile", &about.icc), ("EXIF", &about.exif), ("XMP", &about.xmp)] {
+        parts.extend(block.as_ref().map(|block| format!("{name} of {} bytes", block.len())));
+    }
+    parts.push(format!("noise {:.1} of 255", damage.noise.value));
+    if damage.jpeg_quality.value < 100.0 {
+        parts.push(format!("JPEG quality {:.0}", damage.jpeg_quality.value));
+    }
+    parts.push(format!("blur {:.1} pixels", damage.blur.value));
+    parts.push(format!("quality auto takes it for {}", if damage.restore { "low" } else { "high" }));
+    Ok(parts.join(", "))
 }
 
 /// Every shipped graph builds.

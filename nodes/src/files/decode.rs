@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use engine::{
-    Blame, Failure, NodeResult,
+    Blame, Failure, NodeResult, contain,
     value::{Image, Metadata, SampleDepth, Size},
 };
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, codecs, metadata::Orientation};
@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use std::{
     borrow::Cow,
     io::{self, BufRead, Cursor, Read, Seek, SeekFrom},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -57,7 +56,7 @@ pub(super) fn image(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Ima
 
 /// Some decoders panic on some broken files. That is the file's fault, as far as the person is concerned.
 fn guarded<T>(path: &str, work: impl FnOnce() -> NodeResult<T>) -> NodeResult<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+    contain(work).unwrap_or_else(|_| {
         Err(Failure::input(format!("`{path}` is broken: its decoder gave up"))
             .at("path")
             .hint("open it in another program and save it again"))
