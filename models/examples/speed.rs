@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use models::kernels::{After, Conv, Isa, Place, Source, peak};
+use half::bf16;
+use models::kernels::{Activation, After, Conv, Element, Isa, Place, Source, convert, peak};
 use models::{DamageCondition, Detail, Factor, Faithful, Picture, Sampling, Unwatched};
 
 /// Best seconds of `times` runs.
@@ -41,35 +42,45 @@ fn whole(name: &str, pixels: f64, work: f64, run: impl FnOnce() -> models::Resul
     Ok(())
 }
 
-fn convolution(channels: usize, edge: usize, kernel: usize, stride: usize, peak: f64) {
-    let weights = vec![0.01; channels * channels * kernel * kernel];
-    let conv = Conv::new(Isa::detect(), &weights, &vec![0.1; channels], channels, kernel, stride);
-    let row = (edge * stride + 2) * channels;
-    let input = vec![0.5; row * (edge * stride + 2)];
-    let mut out = vec![0.0; edge * edge * channels];
-    let source = Source { data: &input, start: 0, row, pixel: channels };
-    let place = Place { start: 0, row: edge * channels, pixel: channels, width: edge, height: edge };
-    let seconds = |after: After<'_>, out: &mut [f32]| best(60, || conv.run(source, out, place, after));
+fn convolution<E: Element>(channels: (usize, usize), edge: usize, kernel: usize, stride: usize, peak: f64) {
+    let (inputs, outputs) = channels;
+    let weights = vec![0.01; outputs * inputs * kernel * kernel];
+    let conv = Conv::<E>::new(Isa::detect(), &weights, &vec![0.1; outputs], inputs, kernel, stride);
+    let row = (edge * stride + 2) * inputs;
+    let len = row * (edge * stride + 2);
+    let (mut input, mut out) = (vec![E::default(); len], vec![E::default(); edge * edge * outputs]);
+    convert(&vec![0.5f32; len], &mut input);
+    let source = Source { data: &input, start: 0, row, pixel: inputs };
+    let place = Place { start: 0, row: edge * outputs, pixel: outputs, width: edge, height: edge };
     let flops = conv.flops() as f64 * (edge * edge) as f64 / 1e9;
-    let (bare, silu) = (seconds(After::Nothing, &mut out), seconds(After::Silu, &mut out));
+    let times = (20.0 / flops).clamp(5.0, 100.0) as usize;
+    let mut seconds = |activation| best(times, || conv.run(source, &mut out, place, After::only(activation)));
+    let (bare, silu) = (seconds(Activation::Identity), seconds(Activation::Silu));
     println!(
-        "{kernel}x{kernel} stride {stride}, {channels:3} -> {channels:3} at {edge}x{edge}: {:6.1} GFLOP/s ({:.0} %), with SiLU {:6.1}",
+        "{} {kernel}x{kernel} stride {stride}, {inputs:4} -> {outputs:4} at {edge}x{edge}: {:6.1} GFLOP/s ({:.0} %), with SiLU {:6.1} ({:.0} %)",
+        std::any::type_name::<E>(),
         flops / bare,
         flops / bare / peak * 100.0,
-        flops / silu
+        flops / silu,
+        flops / silu / peak * 100.0
     );
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn convolutions<E: Element>() {
     let threads = rayon::current_num_threads();
-    let peak = peak() * threads as f64 / 1e9;
+    let peak = peak::<E>(Isa::detect()) * threads as f64 / 1e9;
     println!("{:?}, {threads} threads, peak {peak:.1} GFLOP/s", Isa::detect());
-    for channels in [32, 48, 64, 128] {
-        convolution(channels, 2048 / channels, 3, 1, peak);
+    for (channels, edge) in [(48, 64), (64, 256), (320, 64), (640, 32), (1280, 16)] {
+        convolution::<E>((channels, channels), edge, 3, 1, peak);
     }
-    convolution(64, 64, 1, 1, peak);
-    convolution(64, 32, 2, 2, peak);
+    convolution::<E>((320, 2560), 64, 1, 1, peak);
+    convolution::<E>((1280, 320), 64, 1, 1, peak);
+    convolution::<E>((64, 64), 32, 2, 2, peak);
+}
 
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    convolutions::<f32>();
+    convolutions::<bf16>();
     let files: Vec<Vec<u8>> = std::env::args().skip(1).map(std::fs::read).collect::<Result<_, _>>()?;
     let (own_faithful, own_detail);
     let (faithful, detail) = if let [faithful, detail] = &files[..] {

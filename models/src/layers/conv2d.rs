@@ -2,11 +2,11 @@
 
 use super::{Map, Pool, Region, Weights};
 use crate::Result;
-use crate::kernels::{After, Conv, Isa, Place, Source};
+use crate::kernels::{Activation, After, Conv, Film, Isa, Place, Residual, Source};
 
 /// A convolution with bias: 1x1, 3x3 with a zero padding of 1, or 2x2 with a stride of 2 and no padding.
 pub(crate) struct Conv2d {
-    conv: Conv,
+    conv: Conv<f32>,
     kernel: usize,
     channels_in: usize,
 }
@@ -26,18 +26,21 @@ pub(crate) enum Then<'a> {
 
 impl<'a> Then<'a> {
     /// The kernel's form of it, for an output whose first pixel is the first pixel of `region`.
-    pub(super) fn at(self, region: Region) -> After<'a> {
+    pub(super) fn at(self, region: Region) -> After<'a, f32> {
         match self {
-            Self::Nothing => After::Nothing,
-            Self::Silu => After::Silu,
-            Self::FilmSilu { scale, shift } => After::FilmSilu { scale, shift },
+            Self::Nothing => After::only(Activation::Identity),
+            Self::Silu => After::only(Activation::Silu),
+            Self::FilmSilu { scale, shift } => {
+                After { film: Some(Film { scale, shift }), ..After::only(Activation::Silu) }
+            }
             Self::Add { base, gain } => {
                 // The kernel checks that the base holds the place; a base that knows too little would be our mistake.
                 let from = base.region;
                 assert!(from.contains(region) && from.of == region.of, "a residual must know the whole result");
                 let start = base.at(region.left - from.left, region.top - from.top);
                 let place = Place { start, row: base.row(), pixel: base.channels, width: 0, height: 0 };
-                After::Residual { base: &base.values, place, gain }
+                let add = Some(Residual { base: &base.values[..], place, gain });
+                After { add, ..After::only(Activation::Identity) }
             }
         }
     }
@@ -100,7 +103,7 @@ impl Conv2d {
     }
 
     /// Convolves the pixels of `region` (on the output's level, within what is known) into `place`.
-    pub(super) fn run_into(&self, input: &Map, out: &mut [f32], region: Region, place: Place, after: After<'_>) {
+    pub(super) fn run_into(&self, input: &Map, out: &mut [f32], region: Region, place: Place, after: After<'_, f32>) {
         let stride = if self.kernel == 2 { 2 } else { 1 };
         let (x, y) = (region.left * stride - input.region.left, region.top * stride - input.region.top);
         // A 3x3 patch starts one pixel up and left.

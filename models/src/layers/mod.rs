@@ -17,5 +17,5 @@ pub(crate) use weights::Weights;
 
 /// `x * sigmoid(x)` in place.
 pub(crate) fn silu(values: &mut [f32]) {
-    crate::kernels::silu(values);
+    crate::kernels::activate(values, crate::kernels::Activation::Silu);
 }

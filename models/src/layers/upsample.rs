@@ -2,7 +2,7 @@
 
 use super::{Conv2d, Map, Pool, Then, Weights};
 use crate::Result;
-use crate::kernels::{After, Place};
+use crate::kernels::{After, Place, Residual};
 
 /// A 1x1 or 3x3 convolution to 4 * channels and PyTorch's `pixel_shuffle(2)`, as four convolutions, one for each of the four
 /// pixels that a pixel becomes, each of which writes to where its pixels belong.
@@ -60,12 +60,8 @@ impl Upsample {
                 width: region.width(),
                 height: region.height(),
             };
-            let after = match then {
-                After::Residual { base, place: at, gain } => {
-                    After::Residual { base, place: place(at.start, at.row, at.pixel), gain }
-                }
-                other => other,
-            };
+            let add = then.add.map(|add| Residual { place: place(add.place.start, add.place.row, add.place.pixel), ..add });
+            let after = After { add, ..then };
             let to = place(out.at(0, 0), out.row(), out.channels);
             conv.run_into(input, &mut out.values, region, to, after);
         }

@@ -1,37 +1,64 @@
+use half::bf16;
+use proptest::prelude::*;
+
 use super::*;
+use crate::kernels::isa::available;
 use crate::noise::gaussian;
 
-/// Reproducible values of order one.
+/// Reproducible values of order one that both formats can hold.
 fn values(len: usize, seed: u64) -> Vec<f32> {
-    (0..len as u32).map(|i| gaussian(seed, i, 0, 0, 0)).collect()
+    (0..len as u32).map(|i| bf16::from_f32(gaussian(seed, i, 0, 0, 0)).to_f32()).collect()
 }
 
-/// A layer and its input map with a border of `pad` zeros.
+fn to<E: Element>(values: &[f32]) -> Vec<E> {
+    values.iter().map(|value| E::from_f32(*value)).collect()
+}
+
+/// What follows the sums.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Nothing,
+    Silu,
+    Film,
+    Prelu,
+    Residual,
+    All,
+}
+
+/// A layer and its input map with a border.
+#[derive(Clone, Debug)]
 struct Case {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-    input: Vec<f32>,
     channels: (usize, usize),
     kernel: usize,
     stride: usize,
     /// Output size.
     size: (usize, usize),
-    row: usize,
+    /// Values between the pixels of the input that do not belong to it.
+    gap: usize,
+    kind: Kind,
 }
 
 impl Case {
     fn new(channels: (usize, usize), kernel: usize, stride: usize, size: (usize, usize)) -> Self {
-        let row = (size.0 * stride + 2) * channels.0;
-        Self {
-            weights: values(channels.1 * channels.0 * kernel * kernel, 1),
-            bias: values(channels.1, 2),
-            input: values(row * (size.1 * stride + 2), 3),
-            channels,
-            kernel,
-            stride,
-            size,
-            row,
-        }
+        Self { channels, kernel, stride, size, gap: 0, kind: Kind::Nothing }
+    }
+
+    fn pixel(&self) -> usize {
+        self.channels.0 + self.gap
+    }
+
+    fn row(&self) -> usize {
+        (self.size.0 * self.stride + self.kernel) * self.pixel()
+    }
+
+    fn weights(&self) -> Vec<f32> {
+        let patch = self.channels.0 * self.kernel * self.kernel;
+        let scale = 1.0 / (patch as f32).sqrt().max(1.0);
+        to::<f32>(&values(self.channels.1 * patch, 1).iter().map(|v| bf16::from_f32(v * scale).to_f32()).collect::<Vec<_>>())
+    }
+
+    fn input(&self) -> Vec<f32> {
+        values(self.row() * (self.size.1 * self.stride + self.kernel), 3)
     }
 
     fn place(&self) -> Place {
@@ -39,120 +66,139 @@ impl Case {
         Place { start: 0, row: width * self.channels.1, pixel: self.channels.1, width, height }
     }
 
-    fn run(&self, isa: Isa, after: After<'_>) -> Vec<f32> {
-        let conv = Conv::new(isa, &self.weights, &self.bias, self.channels.0, self.kernel, self.stride);
-        let mut out = vec![f32::NAN; self.size.0 * self.size.1 * self.channels.1];
-        let source = Source { data: &self.input, start: 0, row: self.row, pixel: self.channels.0 };
-        conv.run(source, &mut out, self.place(), after);
+    fn run<E: Element, O: Element>(&self, isa: Isa) -> Vec<O> {
+        let outputs = self.channels.1;
+        let (bias, scale, shift) = (values(outputs, 2), values(outputs, 4), values(outputs, 5));
+        let (slopes, base) = (values(outputs, 7), to::<O>(&values(self.size.0 * self.size.1 * outputs, 6)));
+        let all = self.kind == Kind::All;
+        let film = (all || self.kind == Kind::Film).then_some(Film { scale: &scale, shift: &shift });
+        let add = (all || self.kind == Kind::Residual).then_some(Residual { base: &base, place: self.place(), gain: 0.25 });
+        let activation = match self.kind {
+            Kind::Silu | Kind::Film => Activation::Silu,
+            Kind::Prelu | Kind::All => Activation::Prelu(&slopes),
+            Kind::Nothing | Kind::Residual => Activation::Identity,
+        };
+        let conv = Conv::<E>::new(isa, &self.weights(), &bias, self.channels.0, self.kernel, self.stride);
+        let mut out = vec![O::from_f32(f32::NAN); self.size.0 * self.size.1 * outputs];
+        let data = to::<E>(&self.input());
+        let source = Source { data: &data, start: 0, row: self.row(), pixel: self.pixel() };
+        conv.run(source, &mut out, self.place(), After { film, activation, add });
         out
     }
 
     /// The definition, in f64.
     fn reference(&self) -> Vec<f64> {
         let (inputs, outputs) = self.channels;
+        let (weights, input) = (self.weights(), self.input());
+        let (bias, scale, shift) = (values(outputs, 2), values(outputs, 4), values(outputs, 5));
+        let (slopes, base) = (values(outputs, 7), values(self.size.0 * self.size.1 * outputs, 6));
+        let silu = |x: f64| x / (1.0 + (-x).exp());
         let mut out = vec![];
-        for y in 0..self.size.1 {
-            for x in 0..self.size.0 {
-                for o in 0..outputs {
-                    let mut sum = f64::from(self.bias[o]);
-                    for i in 0..inputs {
-                        for (ky, kx) in (0..self.kernel * self.kernel).map(|k| (k / self.kernel, k % self.kernel)) {
-                            let at = (y * self.stride + ky) * self.row + (x * self.stride + kx) * inputs + i;
-                            let weight = ((o * inputs + i) * self.kernel + ky) * self.kernel + kx;
-                            sum += f64::from(self.input[at]) * f64::from(self.weights[weight]);
-                        }
+        for (y, x) in (0..self.size.1).flat_map(|y| (0..self.size.0).map(move |x| (y, x))) {
+            for o in 0..outputs {
+                let mut sum = f64::from(bias[o]);
+                for i in 0..inputs {
+                    for (ky, kx) in (0..self.kernel * self.kernel).map(|k| (k / self.kernel, k % self.kernel)) {
+                        let at = (y * self.stride + ky) * self.row() + (x * self.stride + kx) * self.pixel() + i;
+                        let weight = ((o * inputs + i) * self.kernel + ky) * self.kernel + kx;
+                        sum += f64::from(input[at]) * f64::from(weights[weight]);
                     }
-                    out.push(sum);
                 }
+                let filmed = sum * f64::from(scale[o]) + f64::from(shift[o]);
+                let bent = |y: f64| if y < 0.0 { y * f64::from(slopes[o]) } else { y };
+                let base = f64::from(base[out.len()]);
+                out.push(match self.kind {
+                    Kind::Nothing => sum,
+                    Kind::Silu => silu(sum),
+                    Kind::Film => silu(filmed),
+                    Kind::Prelu => bent(sum),
+                    Kind::Residual => base + 0.25 * sum,
+                    Kind::All => base + 0.25 * bent(filmed),
+                });
             }
         }
         out
     }
-}
 
-fn sets() -> impl Iterator<Item = Isa> {
-    [Isa::Plain, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.available())
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases = vec![];
-    for channels in [(1, 1), (6, 48), (3, 3), (24, 32), (14, 16), (16, 3), (32, 40), (5, 25), (48, 12)] {
-        for size in [(1, 1), (7, 3), (29, 2)] {
-            cases.push(Case::new(channels, 3, 1, size));
+    fn check<E: Element, O: Element>(&self, isa: Isa, tolerance: f64) {
+        let found = self.run::<E, O>(isa);
+        for (found, exact) in found.into_iter().zip(self.reference()) {
+            let found = f64::from(found.to_f32());
+            assert!((found - exact).abs() <= tolerance * exact.abs().max(1.0), "{self:?} {isa:?}: {found} for {exact}");
         }
     }
-    cases.extend((1..=25).map(|width| Case::new((4, 9), 3, 1, (width, 1))));
-    cases.push(Case::new((24, 33), 1, 1, (13, 9)));
-    cases.push(Case::new((32, 64), 2, 2, (13, 9)));
-    cases
 }
 
+/// f32 within 1e-5, bf16 within 1e-2, from and to all formats.
+fn check_all(case: &Case) {
+    for isa in available() {
+        case.check::<f32, f32>(isa, 1e-5);
+        case.check::<f32, bf16>(isa, 1e-2);
+        if case.channels.0.is_multiple_of(2) && case.pixel().is_multiple_of(2) {
+            case.check::<bf16, bf16>(isa, 1e-2);
+            case.check::<bf16, f32>(isa, 1e-3);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolution_matches_its_definition(
+        inputs in 1usize..40, outputs in 1usize..70, kernel in 1usize..6, stride in 1usize..3,
+        width in 1usize..40, height in 1usize..6, gap in 0usize..3,
+        kind in prop::sample::select(vec![Kind::Nothing, Kind::Silu, Kind::Film, Kind::Prelu, Kind::Residual, Kind::All]),
+    ) {
+        check_all(&Case { channels: (inputs, outputs), kernel, stride, size: (width, height), gap, kind });
+    }
+}
+
+/// Patches so long that the sums wait in memory, and few pixels, so that channels are shared out.
 #[test]
-fn convolution_matches_its_definition() {
-    for case in cases() {
-        let reference = case.reference();
-        for isa in sets() {
-            for (found, exact) in case.run(isa, After::Nothing).iter().zip(&reference) {
-                assert!((f64::from(*found) - exact).abs() < 2e-4, "{:?} {isa:?}: {found} for {exact}", case.channels);
-            }
-        }
+fn long_patches_match_their_definition() {
+    for (channels, kernel, size) in [((1280, 40), 3, (5, 3)), ((2600, 100), 1, (13, 2)), ((700, 17), 3, (1, 1))] {
+        check_all(&Case { kind: Kind::All, ..Case::new(channels, kernel, 1, size) });
     }
 }
 
-#[test]
-fn what_follows_matches_its_definition() {
-    let silu = |x: f64| x / (1.0 + (-x).exp());
-    for case in cases() {
-        let reference = case.reference();
-        let outputs = case.channels.1;
-        let (scale, shift, base) = (values(outputs, 4), values(outputs, 5), values(reference.len(), 6));
-        let residual = After::Residual { base: &base, place: case.place(), gain: 0.2 };
-        for isa in sets() {
-            let plain = case.run(isa, After::Silu);
-            let film = case.run(isa, After::FilmSilu { scale: &scale, shift: &shift });
-            let added = case.run(isa, residual);
-            for (i, &y) in reference.iter().enumerate() {
-                let o = i % outputs;
-                let filmed = silu(y * f64::from(scale[o]) + f64::from(shift[o]));
-                let sum = f64::from(base[i]) + 0.2 * y;
-                for (found, exact) in [(plain[i], silu(y)), (film[i], filmed), (added[i], sum)] {
-                    assert!(
-                        (f64::from(found) - exact).abs() < 3e-4,
-                        "{:?} {isa:?}: {found} for {exact}",
-                        case.channels
-                    );
-                }
-            }
-        }
-    }
+fn bits<E: Element>(values: Vec<E>) -> Vec<u32> {
+    values.into_iter().map(|value| value.to_f32().to_bits()).collect()
 }
 
-/// Sets that fuse multiplication and addition give the same bits, whatever the width of their vectors.
+/// f32 on sets that fuse multiplication and addition gives the same bits, whatever the width of their vectors.
 #[test]
 fn vector_width_does_not_change_a_bit() {
-    let fused: Vec<Isa> = sets().filter(|isa| *isa != Isa::Plain).collect();
-    for case in cases() {
+    let fused: Vec<Isa> = available().filter(|isa| *isa != Isa::Plain).collect();
+    for case in [Case::new((24, 33), 3, 1, (29, 3)), Case::new((1281, 48), 3, 1, (7, 2)), Case::new((3, 12), 2, 2, (16, 4))] {
+        let case = Case { kind: Kind::Film, ..case };
         for pair in fused.windows(2) {
-            let run = |isa| case.run(isa, After::Silu).into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            assert_eq!(run(pair[0]), run(pair[1]));
+            assert_eq!(bits(case.run::<f32, f32>(pair[0])), bits(case.run::<f32, f32>(pair[1])));
         }
     }
 }
 
 #[test]
 fn a_pixel_does_not_know_its_neighbours_or_the_threads() {
-    let case = Case::new((17, 21), 3, 1, (40, 11));
-    let whole = case.run(Isa::detect(), After::Silu);
-    let conv = Conv::new(Isa::detect(), &case.weights, &case.bias, 17, 3, 1);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    for (x, y, width, height) in [(0, 0, 1, 1), (3, 2, 5, 4), (13, 0, 27, 11), (1, 1, 39, 1)] {
-        let mut out = vec![f32::NAN; width * height * 21];
-        let source = Source { data: &case.input, start: y * case.row + x * 17, row: case.row, pixel: 17 };
-        let place = Place { start: 0, row: width * 21, pixel: 21, width, height };
-        pool.install(|| conv.run(source, &mut out, place, After::Silu));
-        for (row, line) in out.chunks(width * 21).enumerate() {
-            let same = &whole[((y + row) * 40 + x) * 21..][..width * 21];
-            assert!(line.iter().zip(same).all(|(a, b)| a.to_bits() == b.to_bits()));
+    neighbours::<f32>();
+    neighbours::<bf16>();
+}
+
+fn neighbours<E: Element>() {
+    let case = Case { kind: Kind::Silu, ..Case::new((18, 21), 3, 1, (40, 11)) };
+    for isa in available() {
+        let whole = bits(case.run::<E, E>(isa));
+        let conv = Conv::<E>::new(isa, &case.weights(), &values(21, 2), 18, 3, 1);
+        let data = to::<E>(&case.input());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        for (x, y, width, height) in [(0, 0, 1, 1), (3, 2, 5, 4), (13, 0, 27, 11), (1, 1, 39, 1)] {
+            let mut out = vec![E::default(); width * height * 21];
+            let source = Source { data: &data, start: y * case.row() + x * 18, row: case.row(), pixel: 18 };
+            let place = Place { start: 0, row: width * 21, pixel: 21, width, height };
+            pool.install(|| conv.run(source, &mut out, place, After::only(Activation::Silu)));
+            for (row, line) in out.chunks(width * 21).enumerate() {
+                assert_eq!(bits(line.to_vec()), whole[((y + row) * 40 + x) * 21..][..width * 21]);
+            }
         }
     }
 }
@@ -160,14 +206,18 @@ fn a_pixel_does_not_know_its_neighbours_or_the_threads() {
 #[test]
 fn values_between_the_pixels_stay() {
     let case = Case::new((8, 8), 3, 1, (5, 4));
-    let whole = case.run(Isa::detect(), After::Nothing);
-    let conv = Conv::new(Isa::detect(), &case.weights, &case.bias, 8, 3, 1);
-    let mut out = vec![7.0; 3 + 4 * 60];
-    let source = Source { data: &case.input, start: 0, row: case.row, pixel: 8 };
-    conv.run(source, &mut out, Place { start: 3, row: 60, pixel: 10, width: 5, height: 4 }, After::Nothing);
-    let mut expected = vec![7.0; out.len()];
-    for (pixel, values) in whole.chunks(8).enumerate() {
-        expected[3 + pixel / 5 * 60 + pixel % 5 * 10..][..8].copy_from_slice(values);
+    for isa in available() {
+        let whole = case.run::<f32, f32>(isa);
+        let conv = Conv::<f32>::new(isa, &case.weights(), &values(8, 2), 8, 3, 1);
+        let mut out = vec![7.0; 3 + 4 * 60];
+        let input = case.input();
+        let source = Source { data: &input, start: 0, row: case.row(), pixel: 8 };
+        let place = Place { start: 3, row: 60, pixel: 10, width: 5, height: 4 };
+        conv.run(source, &mut out, place, After::only(Activation::Identity));
+        let mut expected = vec![7.0; out.len()];
+        for (pixel, values) in whole.chunks(8).enumerate() {
+            expected[3 + pixel / 5 * 60 + pixel % 5 * 10..][..8].copy_from_slice(values);
+        }
+        assert_eq!(out, expected);
     }
-    assert_eq!(out, expected);
 }

@@ -1,0 +1,187 @@
+//! Activation functions.
+
+use super::isa::{Isa, Kernel};
+use super::math;
+use super::simd::Simd;
+use super::Element;
+
+/// What a layer's sums go through.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation<'a> {
+    /// Nothing: `y`.
+    Identity,
+    /// `y * sigmoid(y)`.
+    Silu,
+    /// `y * Phi(y)`.
+    Gelu,
+    /// `y * sigmoid(1.702 y)`.
+    QuickGelu,
+    /// `y`, times the slope where it is negative.
+    LeakyRelu(f32),
+    /// The same with one slope per channel.
+    Prelu(&'a [f32]),
+}
+
+impl Activation<'_> {
+    /// Applies it to a vector of the channels from `channel` on.
+    ///
+    /// # Safety
+    /// The processor must have the set of `V`; the slopes of a `Prelu` must be readable for a vector at `slopes`.
+    #[inline(always)]
+    pub(super) unsafe fn apply<V: Simd>(self, y: V, slopes: V) -> V {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let bent = |slope: V| {
+                let zero = V::splat(0.0);
+                // In this order NaN comes through.
+                zero.max(y).add(slope.mul(zero.min(y)))
+            };
+            match self {
+                Self::Identity => y,
+                Self::Silu => math::silu(y),
+                Self::Gelu => math::gelu(y),
+                Self::QuickGelu => math::quick_gelu(y),
+                Self::LeakyRelu(slope) => bent(V::splat(slope)),
+                Self::Prelu(_) => bent(slopes),
+            }
+        }
+    }
+}
+
+/// Applies an activation to every value, in place. A `Prelu` has no channels here and is not meant.
+pub fn activate<E: Element>(values: &mut [E], activation: Activation<'_>) {
+    debug_assert!(!matches!(activation, Activation::Prelu(_)), "no channels to have slopes");
+    Isa::detect().run(Activate { values, activation });
+}
+
+/// `a[i] * gelu(b[i])` into `a`: the gate of a GEGLU (Shazeer 2020).
+///
+/// # Panics
+/// When the lengths differ.
+pub fn gate<E: Element>(a: &mut [E], b: &[E]) {
+    assert_eq!(a.len(), b.len(), "a gate for each value");
+    Isa::detect().run(Gate { a, b });
+}
+
+struct Activate<'a, E> {
+    values: &'a mut [E],
+    activation: Activation<'a>,
+}
+
+impl<E: Element> Kernel for Activate<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Simd>(self) {
+        // SAFETY: each chunk is one vector long, and 16 values are enough for any vector.
+        unsafe {
+            let one = |at: *mut E| E::store(self.activation.apply(E::load::<V>(at), V::splat(0.0)), at);
+            let mut chunks = self.values.chunks_exact_mut(V::LANES);
+            for chunk in &mut chunks {
+                one(chunk.as_mut_ptr());
+            }
+            let rest = chunks.into_remainder();
+            let mut spare = [E::default(); 16];
+            spare[..rest.len()].copy_from_slice(rest);
+            one(spare.as_mut_ptr());
+            rest.copy_from_slice(&spare[..rest.len()]);
+        }
+    }
+}
+
+struct Gate<'a, E> {
+    a: &'a mut [E],
+    b: &'a [E],
+}
+
+impl<E: Element> Kernel for Gate<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Simd>(self) {
+        let whole = self.a.len() - self.a.len() % V::LANES;
+        // SAFETY: a whole vector lies behind `at` in both, which are equally long; 16 values are enough for any vector.
+        unsafe {
+            let one = |a: *mut E, b: *const E| E::store(E::load::<V>(a).mul(math::gelu(E::load::<V>(b))), a);
+            for at in (0..whole).step_by(V::LANES) {
+                one(self.a.as_mut_ptr().add(at), self.b.as_ptr().add(at));
+            }
+            let (mut a, mut b) = ([E::default(); 16], [E::default(); 16]);
+            let rest = self.a.len() - whole;
+            a[..rest].copy_from_slice(&self.a[whole..]);
+            b[..rest].copy_from_slice(&self.b[whole..]);
+            one(a.as_mut_ptr(), b.as_ptr());
+            self.a[whole..].copy_from_slice(&a[..rest]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::isa::available;
+
+    fn run(isa: Isa, inputs: &[f32], activation: Activation<'_>) -> Vec<f32> {
+        let mut out = inputs.to_vec();
+        isa.run(Activate { values: &mut out[..], activation });
+        out
+    }
+
+    #[test]
+    fn silu_is_close_for_all_magnitudes() {
+        let inputs: Vec<f32> = (-85_000..=100_000).map(|i| i as f32 / 1_000.0).collect();
+        for isa in available() {
+            for (&x, found) in inputs.iter().zip(run(isa, &inputs, Activation::Silu)) {
+                let exact = f64::from(x) / (1.0 + f64::from(-x).exp());
+                assert!((f64::from(found) - exact).abs() <= 1e-6 * exact.abs(), "{isa:?} silu({x}) = {found}, not {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn ends_and_nan() {
+        for isa in available() {
+            let values = run(isa, &[f32::NAN, -1e30, -1000.0, 0.0, 1e30, f32::MAX], Activation::Silu);
+            assert!(values[0].is_nan());
+            assert!(values[1].abs() < 1e-4 && values[2].abs() < 1e-30);
+            assert_eq!(values[3..], [0.0, 1e30, f32::MAX]);
+            for activation in [Activation::Gelu, Activation::QuickGelu, Activation::LeakyRelu(0.1)] {
+                let values = run(isa, &[f32::NAN, 0.0, 50.0], activation);
+                assert!(values[0].is_nan() && values[1..] == [0.0, 50.0], "{isa:?} {activation:?} {values:?}");
+            }
+        }
+    }
+
+    /// The error function by its series, which converges for all that matters here.
+    fn erf(x: f64) -> f64 {
+        let mut term = x;
+        let mut sum = x;
+        for n in 1..200 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * 2.0 / std::f64::consts::PI.sqrt()
+    }
+
+    #[test]
+    fn gelus_and_leaks_match_their_definitions() {
+        let inputs: Vec<f32> = (-5_000..=5_000).map(|i| i as f32 / 1_000.0).collect();
+        for isa in available() {
+            let all = [Activation::Gelu, Activation::QuickGelu, Activation::LeakyRelu(0.2)];
+            let [gelu, quick, leaky] = all.map(|activation| run(isa, &inputs, activation));
+            for (i, x) in inputs.iter().map(|x| f64::from(*x)).enumerate() {
+                let exact = [
+                    x * 0.5 * (1.0 + erf(x / std::f64::consts::SQRT_2)),
+                    x / (1.0 + (-1.702 * x).exp()),
+                    if x < 0.0 { 0.2 * x } else { x },
+                ];
+                for (found, exact) in [gelu[i], quick[i], leaky[i]].into_iter().zip(exact) {
+                    assert!((f64::from(found) - exact).abs() <= 1e-6, "{isa:?} {x}: {found}, not {exact}");
+                }
+            }
+            let (mut a, b) = (inputs.clone(), &inputs[..]);
+            isa.run(Gate { a: &mut a[..], b });
+            assert!(a.iter().zip(&gelu).zip(b).all(|((found, gelu), b)| (found - gelu * b).abs() <= 1e-6 * found.abs()));
+        }
+    }
+}

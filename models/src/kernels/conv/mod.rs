@@ -1,0 +1,209 @@
+//! Convolution as an implicit matrix product over feature maps that lie pixel by pixel. A fully connected layer is a 1x1
+//! convolution.
+//!
+//! A register tile is a few neighbouring pixels times a block of output channels (up to three vectors). Where pixels lie side
+//! by side, one row of a 3x3 patch is one run of 3 * channels values, so the inner loop walks that run, broadcasts one value
+//! (or bf16 pair) per pixel and multiplies it with the packed weights of the block. Long patches are cut into pieces whose
+//! weights stay in the second-level cache while a block of pixels goes by; the sums wait in memory in between.
+//!
+//! Each output value is one chain of fused multiply-adds that starts at the bias and takes the patch row by row, left to
+//! right, channel by channel. The chain does not know the picture's size, the tile or the thread: that is why tiled
+//! results equal untiled ones bit for bit.
+
+mod pack;
+mod tile;
+
+use rayon::prelude::*;
+
+use super::shared::Shared;
+use super::{Activation, Element, Isa};
+use pack::Packed;
+use tile::{Job, PIXELS};
+
+/// Where the input of a convolution lies.
+#[derive(Clone, Copy)]
+pub struct Source<'a, E> {
+    /// The whole feature map.
+    pub data: &'a [E],
+    /// Index of the first value of the patch that belongs to output pixel (0, 0).
+    pub start: usize,
+    /// Values from one row of the map to the next.
+    pub row: usize,
+    /// Values from one pixel to the next.
+    pub pixel: usize,
+}
+
+/// Where output pixels go.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Index of the first value of output pixel (0, 0).
+    pub start: usize,
+    /// Values from one output row to the next.
+    pub row: usize,
+    /// Values from one output pixel to the next.
+    pub pixel: usize,
+    /// Output pixels per row.
+    pub width: usize,
+    /// Output rows.
+    pub height: usize,
+}
+
+impl Place {
+    /// The first index behind the last value, given the values per pixel; `None` beyond `usize`.
+    fn end(&self, channels: usize) -> Option<usize> {
+        let (rows, pixels) = (self.height.checked_sub(1)?, self.width.checked_sub(1)?);
+        let last = self.row.checked_mul(rows)?.checked_add(self.pixel.checked_mul(pixels)?)?;
+        self.start.checked_add(last)?.checked_add(channels)
+    }
+}
+
+/// What happens to the sums before they are stored: `base + gain * activation(y * scale + shift)`.
+#[derive(Clone, Copy)]
+pub struct After<'a, E> {
+    /// Scale and shift.
+    pub film: Option<Film<'a>>,
+    /// The activation.
+    pub activation: Activation<'a>,
+    /// Base and gain.
+    pub add: Option<Residual<'a, E>>,
+}
+
+/// One scale and one shift per output channel (feature-wise linear modulation, Perez et al. 2017).
+#[derive(Clone, Copy)]
+pub struct Film<'a> {
+    /// Factor per output channel.
+    pub scale: &'a [f32],
+    /// Addend per output channel.
+    pub shift: &'a [f32],
+}
+
+/// A map that a result is added to.
+#[derive(Clone, Copy)]
+pub struct Residual<'a, E> {
+    /// The map.
+    pub base: &'a [E],
+    /// Where in it output pixel (0, 0) and its neighbours lie; width and height are not looked at.
+    pub place: Place,
+    /// Factor of the result.
+    pub gain: f32,
+}
+
+impl<'a, E> After<'a, E> {
+    /// The activation alone.
+    pub fn only(activation: Activation<'a>) -> Self {
+        Self { film: None, activation, add: None }
+    }
+}
+
+/// A convolution with its weights packed for one instruction set. Padding is the caller's: the input map has a border.
+pub struct Conv<E> {
+    isa: Isa,
+    channels_in: usize,
+    channels_out: usize,
+    kernel: usize,
+    stride: usize,
+    packed: Packed<E>,
+}
+
+impl<E: Element> Conv<E> {
+    /// Packs weights of PyTorch's shape (out, in, kernel, kernel) and a bias per output channel.
+    ///
+    /// # Panics
+    /// When the lengths do not belong to the shape, the processor lacks the instruction set, or bf16 input channels are odd.
+    pub fn new(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize, kernel: usize, stride: usize) -> Self {
+        assert!(isa.available(), "the processor has no {isa:?}");
+        let (channels_out, taps) = (bias.len(), kernel * kernel);
+        assert_eq!(weights.len(), channels_out * channels_in * taps, "weights of a {kernel}x{kernel} convolution");
+        assert_eq!(channels_in % E::PER_STEP, 0, "bf16 channels come in pairs");
+        let at = |o: usize, tap: usize, i: usize| weights[(o * channels_in + i) * taps + tap];
+        let packed = Packed::new(isa, bias, taps, channels_in, at);
+        Self { isa, channels_in, channels_out, kernel, stride, packed }
+    }
+
+    /// Output channels.
+    pub fn channels_out(&self) -> usize {
+        self.channels_out
+    }
+
+    /// Multiplications and additions per output pixel.
+    pub fn flops(&self) -> u64 {
+        2 * (self.kernel * self.kernel * self.channels_in * self.channels_out) as u64
+    }
+
+    /// Bytes of the packed weights.
+    pub fn bytes(&self) -> u64 {
+        self.packed.bytes()
+    }
+
+    /// Computes all pixels of `place` into `out`, in parallel over pixels and channels. The values between the pixels of
+    /// `place` are left alone.
+    ///
+    /// # Panics
+    /// When the source, the place or the base does not lie within its slice, or output pixels would overlap.
+    pub fn run<O: Element>(&self, source: Source<'_, E>, out: &mut [O], place: Place, after: After<'_, O>) {
+        if place.width == 0 || place.height == 0 || self.channels_out == 0 {
+            return;
+        }
+        self.check(&source, out.len(), &place, &after);
+
+        // Blocks of pixels: as many as share a piece of weights, rows side by side where they are short.
+        let columns = place.width.div_ceil(place.width.div_ceil(PIXELS));
+        let rows = (PIXELS / columns).min(place.height.div_ceil(rayon::current_num_threads())).max(1);
+        let across = place.width.div_ceil(columns);
+        let pixel_blocks = across * place.height.div_ceil(rows);
+        // Enough jobs to share out evenly; where there are few pixels, the channels are shared out.
+        let groups = (rayon::current_num_threads() * 4).div_ceil(pixel_blocks).min(self.packed.blocks.len());
+        let per_group = self.packed.blocks.len().div_ceil(groups);
+        let groups = self.packed.blocks.len().div_ceil(per_group);
+
+        let pieces = self.packed.pieces(self.kernel, &source);
+        let shared = Shared::new(out);
+        (0..groups * pixel_blocks).into_par_iter().for_each(|job| {
+            let (group, block) = (job / pixel_blocks, job % pixel_blocks);
+            let (left, top) = (block % across * columns, block / across * rows);
+            self.isa.run(Job {
+                conv: self,
+                source,
+                place,
+                after,
+                pieces: &pieces,
+                blocks: group * per_group..((group + 1) * per_group).min(self.packed.blocks.len()),
+                columns: left..(left + columns).min(place.width),
+                rows: top..(top + rows).min(place.height),
+                out: shared,
+            });
+        });
+    }
+
+    /// The promises that the kernel relies on.
+    fn check<O>(&self, source: &Source<'_, E>, out: usize, place: &Place, after: &After<'_, O>) {
+        let within = |place: &Place, channels: usize, len: usize| place.end(channels).is_some_and(|end| end <= len);
+        let channels = self.channels_out;
+        assert!(within(place, channels, out), "output outside its map");
+        let line = place.pixel * (place.width - 1) + channels;
+        assert!(channels <= place.pixel && (line <= place.row || place.height == 1), "output pixels overlap");
+
+        // The last value of each patch, as a place of its own.
+        let last = (self.kernel - 1) * (source.row + source.pixel);
+        let patches = Place {
+            start: source.start + last,
+            row: source.row * self.stride,
+            pixel: source.pixel * self.stride,
+            ..*place
+        };
+        assert!(within(&patches, self.channels_in, source.data.len()), "input outside its map");
+        if let Some(Film { scale, shift }) = after.film {
+            assert!(scale.len() == channels && shift.len() == channels, "film of another width");
+        }
+        if let Activation::Prelu(slopes) = after.activation {
+            assert_eq!(slopes.len(), channels, "slopes of another width");
+        }
+        if let Some(Residual { base, place: at, .. }) = after.add {
+            let at = Place { width: place.width, height: place.height, ..at };
+            assert!(within(&at, channels, base.len()), "residual outside its map");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

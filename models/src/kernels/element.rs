@@ -1,0 +1,169 @@
+//! The numbers that maps and weights are made of.
+
+use half::bf16;
+
+use super::simd::Simd;
+
+/// A number format of maps and packed weights: f32, or bf16 with sums in f32.
+pub trait Element: sealed::Format {}
+
+impl Element for f32 {}
+impl Element for bf16 {}
+
+pub(super) mod sealed {
+    use super::Simd;
+
+    /// What kernels need of a number format. One step of a product takes the 4 bytes of one lane: an f32, or two bf16.
+    #[allow(unreachable_pub, reason = "it seals a public trait")]
+    pub trait Format: Copy + Default + Send + Sync + 'static {
+        /// Values of one lane and step.
+        const PER_STEP: usize;
+
+        /// One step of values for each lane.
+        type Step<V: Simd>: Copy;
+
+        /// Rounds to the nearest.
+        fn from_f32(value: f32) -> Self;
+        /// Exact.
+        fn to_f32(self) -> f32;
+
+        /// # Safety
+        /// `from` must be readable for `PER_STEP` values; the processor must have the set of `V` (here and below).
+        unsafe fn splat<V: Simd>(from: *const Self) -> Self::Step<V>;
+        /// # Safety
+        /// `from` must be readable for `PER_STEP * V::LANES` values.
+        unsafe fn step<V: Simd>(from: *const Self) -> Self::Step<V>;
+        /// `sum` plus the products of a step.
+        ///
+        /// # Safety
+        /// See above.
+        unsafe fn mac<V: Simd>(sum: V, a: Self::Step<V>, b: Self::Step<V>) -> V;
+        /// # Safety
+        /// `from` must be readable for `V::LANES` values.
+        unsafe fn load<V: Simd>(from: *const Self) -> V;
+        /// # Safety
+        /// `to` must be writable for `V::LANES` values.
+        unsafe fn store<V: Simd>(value: V, to: *mut Self);
+    }
+}
+
+// SAFETY (of both): passed on from the caller.
+impl sealed::Format for f32 {
+    const PER_STEP: usize = 1;
+    type Step<V: Simd> = V;
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    unsafe fn splat<V: Simd>(from: *const Self) -> V {
+        unsafe { V::splat(*from) }
+    }
+    #[inline(always)]
+    unsafe fn step<V: Simd>(from: *const Self) -> V {
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn mac<V: Simd>(sum: V, a: V, b: V) -> V {
+        unsafe { a.fma(b, sum) }
+    }
+    #[inline(always)]
+    unsafe fn load<V: Simd>(from: *const Self) -> V {
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Simd>(value: V, to: *mut Self) {
+        unsafe { value.store(to) }
+    }
+}
+
+impl sealed::Format for bf16 {
+    const PER_STEP: usize = 2;
+    type Step<V: Simd> = V::Pairs;
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    unsafe fn splat<V: Simd>(from: *const Self) -> V::Pairs {
+        unsafe { V::splat_pairs(from) }
+    }
+    #[inline(always)]
+    unsafe fn step<V: Simd>(from: *const Self) -> V::Pairs {
+        unsafe { V::load_pairs(from) }
+    }
+    #[inline(always)]
+    unsafe fn mac<V: Simd>(sum: V, a: V::Pairs, b: V::Pairs) -> V {
+        unsafe { sum.dot(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn load<V: Simd>(from: *const Self) -> V {
+        unsafe { V::load_bf16(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Simd>(value: V, to: *mut Self) {
+        unsafe { value.store_bf16(to) }
+    }
+}
+
+/// Converts between formats, rounding to the nearest.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn convert<A: Element, B: Element>(from: &[A], to: &mut [B]) {
+    assert_eq!(from.len(), to.len(), "a conversion keeps the length");
+    super::Isa::detect().run(Convert { from, to });
+}
+
+struct Convert<'a, A, B> {
+    from: &'a [A],
+    to: &'a mut [B],
+}
+
+impl<A: Element, B: Element> super::isa::Kernel for Convert<'_, A, B> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Simd>(self) {
+        let whole = self.from.len() - self.from.len() % V::LANES;
+        for at in (0..whole).step_by(V::LANES) {
+            // SAFETY: a whole vector lies behind `at` in both, which are equally long.
+            unsafe { B::store(A::load::<V>(self.from.as_ptr().add(at)), self.to.as_mut_ptr().add(at)) };
+        }
+        for (from, to) in self.from[whole..].iter().zip(&mut self.to[whole..]) {
+            *to = B::from_f32(from.to_f32());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::isa::available;
+
+    /// The crate `half` is the reference, for all that an f32 can be.
+    #[test]
+    fn rounding_is_to_the_nearest_on_every_set() {
+        let from: Vec<f32> = (0..=u32::MAX).step_by(65_521).map(f32::from_bits).chain([f32::NAN, -f32::NAN]).collect();
+        for isa in available() {
+            let (mut halves, mut back) = (vec![bf16::ZERO; from.len()], vec![0.0f32; from.len()]);
+            isa.run(Convert { from: &from, to: &mut halves[..] });
+            isa.run(Convert { from: &halves, to: &mut back[..] });
+            for ((from, half), back) in from.iter().zip(halves).zip(back) {
+                let exact = bf16::from_f32(*from);
+                assert!(half == exact || (half.is_nan() && from.is_nan()), "{isa:?}: {from} became {half}, not {exact}");
+                assert!(back == exact.to_f32() || (back.is_nan() && from.is_nan()), "{isa:?}: {back}");
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The vector operations the kernels are written in, one implementation per instruction set.
+//!
+//! Every f32 operation acts on each lane alone and is exactly rounded, so an f32 kernel gives the same bits on every set that
+//! has a fused multiply-add, whatever the width of its vectors.
+
+use half::bf16;
+
+mod plain;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(super) use plain::Plain;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Avx2, Avx512};
+
+/// A vector of `LANES` f32.
+///
+/// # Safety
+/// All functions may only run on a processor that has the implementation's instruction set. Inlined into a function
+/// that enables that set, they become single instructions.
+#[allow(unreachable_pub, reason = "it stands in the bounds of a public, sealed trait")]
+pub trait Simd: Copy {
+    /// Values per vector, at most 16.
+    const LANES: usize;
+    /// Vector registers.
+    const REGISTERS: usize;
+    /// Registers that one value of `Pairs` takes.
+    const PAIR_REGISTERS: usize;
+
+    unsafe fn splat(value: f32) -> Self;
+    /// # Safety
+    /// `from` must be readable for `LANES` values.
+    unsafe fn load(from: *const f32) -> Self;
+    /// # Safety
+    /// `to` must be writable for `LANES` values.
+    unsafe fn store(self, to: *mut f32);
+    /// Widens `LANES` values.
+    /// # Safety
+    /// `from` must be readable for `LANES` values.
+    unsafe fn load_bf16(from: *const bf16) -> Self;
+    /// Rounds to the nearest, half to even. NaN stays NaN.
+    /// # Safety
+    /// `to` must be writable for `LANES` values.
+    unsafe fn store_bf16(self, to: *mut bf16);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    /// `self * factor + addend`.
+    unsafe fn fma(self, factor: Self, addend: Self) -> Self;
+    /// The larger of `self` and `other`; `other` where `self` is NaN.
+    unsafe fn max(self, other: Self) -> Self;
+    /// The smaller of `self` and `other`; `other` where `self` is NaN.
+    unsafe fn min(self, other: Self) -> Self;
+    /// `self * 2^n`, n being the lowest bits of the bit pattern of `n`; the product must be a normal number.
+    unsafe fn scale(self, n: Self) -> Self;
+
+    /// A pair of bf16 in each lane.
+    type Pairs: Copy;
+    /// The same pair in each lane.
+    /// # Safety
+    /// `from` must be readable for 2 values.
+    unsafe fn splat_pairs(from: *const bf16) -> Self::Pairs;
+    /// # Safety
+    /// `from` must be readable for 2 * `LANES` values.
+    unsafe fn load_pairs(from: *const bf16) -> Self::Pairs;
+    /// `self` plus, in each lane, the products of the first and of the second values of `a` and `b`.
+    unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self;
+}
