@@ -75,8 +75,22 @@ pub enum Error {
         purpose: &'static str,
     },
 
+    // The machine.
+    /// A device of candle's failed.
+    #[error("the device failed: {message}")]
+    Device {
+        /// What candle says.
+        message: String,
+    },
+
     // Nobody.
     /// The caller's `Watch` asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Device { message: error.to_string() }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::Style;
 use crate::Result;
-use crate::layers::{Conv2d, Linear, Map, Pool, RmsNorm, Then, Upsample, Weights, silu};
+use crate::layers::{Conv2d, Dense, Map, Pool, Precision, RmsNorm, Then, Upsample, Weights, silu};
 use crate::noise::turn_sin_cos;
 
 /// Frequencies of the time embedding, in half turns from noise to residual.
@@ -13,7 +13,7 @@ const CONDITION: usize = 2 * FREQUENCIES.len() + 1 + Style::ALL.len();
 
 /// A U-Net over half, a quarter and an eighth of the resolution, with a thin last part at the full one.
 pub(super) struct Net {
-    emb: [Linear; 2],
+    emb: [Dense; 2],
     stem: Conv2d,
     enc1: Vec<Block>,
     down1: Conv2d,
@@ -36,7 +36,7 @@ struct Block {
     norm: RmsNorm,
     conv1: Conv2d,
     conv2: Conv2d,
-    film: Linear,
+    film: Dense,
 }
 
 /// What the network sees besides pictures, embedded.
@@ -59,20 +59,21 @@ impl Net {
         };
         let conv = |name: &str, from, to, kernel| Conv2d::load(weights, name, from, to, kernel);
         Ok(Self {
-            emb: [Linear::load(weights, "emb.0", CONDITION, emb0)?, Linear::load(weights, "emb.1", emb0, emb1)?],
-            stem: conv("stem", 24, c1, 3)?,
+            emb: [Dense::load(weights, "emb.0", CONDITION, emb0)?, Dense::load(weights, "emb.1", emb0, emb1)?],
+            // Noise and picture come in as f32, and the velocity goes out as f32.
+            stem: Conv2d::load(&weights.precise(), "stem", 24, c1, 3)?.giving(weights.precision()),
             enc1: blocks("enc1", c1)?,
             down1: conv("down1", c1, c2, 2)?,
             enc2: blocks("enc2", c2)?,
             down2: conv("down2", c2, c3, 2)?,
             mid: blocks("mid", c3)?,
-            up2: Upsample::load(weights, "up2", c3, c2, 1)?,
+            up2: Upsample::shuffle(weights, "up2", c3, c2, 1)?,
             dec2: blocks("dec2", c2)?,
-            up1: Upsample::load(weights, "up1", c2, c1, 1)?,
+            up1: Upsample::shuffle(weights, "up1", c2, c1, 1)?,
             dec1: blocks("dec1", c1)?,
-            up0: Upsample::load(weights, "up0", c1, full, 3)?,
+            up0: Upsample::shuffle(weights, "up0", c1, full, 3)?,
             out_a: conv("out.a", full + 6, last, 3)?,
-            out_b: conv("out.b", last, 3, 3)?,
+            out_b: conv("out.b", last, 3, 3)?.giving(Precision::F32),
             full,
         })
     }
@@ -99,34 +100,34 @@ impl Net {
     pub(super) fn velocity(
         &self,
         halves: &Map,
-        fill: impl FnOnce(&mut Map, usize),
+        fill: impl FnOnce(&mut Map, usize) -> Result<()>,
         e: &Embedding,
         pool: &mut Pool,
     ) -> Result<Map> {
-        let x = self.stem.run(halves, Then::Nothing, pool)?;
+        let x = self.stem.run(halves, Then::NOTHING, pool)?;
         let skip1 = through(&self.enc1, x, e, pool)?;
-        let x = self.down1.run(&skip1, Then::Nothing, pool)?;
+        let x = self.down1.run(&skip1, Then::NOTHING, pool)?;
         let skip2 = through(&self.enc2, x, e, pool)?;
-        let x = self.down2.run(&skip2, Then::Nothing, pool)?;
+        let x = self.down2.run(&skip2, Then::NOTHING, pool)?;
         let x = through(&self.mid, x, e, pool)?;
 
-        let y = self.up2.run(&x, Some(&skip2), 0, pool)?;
+        let y = self.up2.run(&x, Then::add(&skip2), 0, pool)?;
         pool.give(x);
         pool.give(skip2);
         let x = through(&self.dec2, y, e, pool)?;
-        let y = self.up1.run(&x, Some(&skip1), 0, pool)?;
+        let y = self.up1.run(&x, Then::add(&skip1), 0, pool)?;
         pool.give(x);
         pool.give(skip1);
         let x = through(&self.dec1, y, e, pool)?;
-        let mut y = self.up0.run(&x, None, 6, pool)?;
+        let mut y = self.up0.run(&x, Then::NOTHING, 6, pool)?;
         pool.give(x);
 
-        fill(&mut y, self.full);
-        let x = self.out_a.run(&y, Then::Silu, pool)?;
+        fill(&mut y, self.full)?;
+        let x = self.out_a.run(&y, Then::SILU, pool)?;
         pool.give(y);
-        let v = self.out_b.run(&x, Then::Nothing, pool)?;
+        let v = self.out_b.run(&x, Then::NOTHING, pool)?;
         pool.give(x);
-        Ok(v)
+        v.here(pool)
     }
 
     /// How far a pixel looks, in pixels of the full resolution: backwards through the network, each convolution adds one
@@ -166,7 +167,7 @@ impl Block {
             norm: RmsNorm::load(weights, &format!("{name}.gain"), channels)?,
             conv1: Conv2d::load(weights, &format!("{name}.conv1"), channels, channels, 3)?,
             conv2: Conv2d::load(weights, &format!("{name}.conv2"), channels, channels, 3)?,
-            film: Linear::load(weights, &format!("{name}.film"), emb, 2 * channels)?,
+            film: Dense::load(weights, &format!("{name}.film"), emb, 2 * channels)?,
         })
     }
 
@@ -176,9 +177,9 @@ impl Block {
         scale.iter_mut().for_each(|scale| *scale += 1.0);
 
         let y = self.norm.run(&x, pool)?;
-        let h = self.conv1.run(&y, Then::FilmSilu { scale: &scale, shift: &shift }, pool)?;
+        let h = self.conv1.run(&y, Then::SILU.film(&scale, &shift), pool)?;
         pool.give(y);
-        let out = self.conv2.run(&h, Then::Add { base: &x, gain: 1.0 }, pool)?;
+        let out = self.conv2.run(&h, Then::add(&x), pool)?;
         pool.give(h);
         pool.give(x);
         Ok(out)

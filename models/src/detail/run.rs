@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::net::Net;
 use super::{Sampling, residual_scale};
-use crate::layers::{Map, Pool, Region};
+use crate::layers::{Map, Pool, Precision, Region};
 use crate::noise::gaussian;
 use crate::picture::{room, zeros};
 use crate::planes;
@@ -43,8 +43,8 @@ pub(super) fn sample(
                 watch.step(done, total)?;
                 continue;
             }
-            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24)?;
-            frame.fill_halves(&z, &mut halves);
+            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24, Precision::F32)?;
+            frame.fill_halves(&z, &mut halves)?;
             let velocity = net.velocity(&halves, |map, first| frame.fill_full(&z, map, first), &e, &mut pool)?;
             pool.give(halves);
             frame.advance(&z, &velocity, pixels, dt, &mut next);
@@ -133,9 +133,9 @@ impl<'a> Frame<'a> {
 
     /// Fills a map at half the resolution with z and the condition, `pixel_unshuffle(2)`d: channel c * 4 + i * 2 + j is
     /// row i, column j of plane c.
-    fn fill_halves(&self, z: &[f32], map: &mut Map) {
+    fn fill_halves(&self, z: &[f32], map: &mut Map) -> Result<()> {
         let Region { left, top, .. } = map.region;
-        for (y, line) in map.rows_mut().enumerate() {
+        map.write(|y, line| {
             for i in 0..2 {
                 for (c, row) in self.row(z, 2 * (top + y) + i).into_iter().enumerate() {
                     for (x, pixel) in line.chunks_exact_mut(24).enumerate() {
@@ -144,19 +144,19 @@ impl<'a> Frame<'a> {
                     }
                 }
             }
-        }
+        })
     }
 
     /// Fills the channels from `first` on of a map at the full resolution with z and the condition.
-    fn fill_full(&self, z: &[f32], map: &mut Map, first: usize) {
+    fn fill_full(&self, z: &[f32], map: &mut Map, first: usize) -> Result<()> {
         let (Region { left, top, .. }, channels) = (map.region, map.channels);
-        for (y, line) in map.rows_mut().enumerate() {
+        map.write(|y, line| {
             for (c, row) in self.row(z, top + y).into_iter().enumerate() {
                 for (x, pixel) in line.chunks_exact_mut(channels).enumerate() {
                     pixel[first + c] = row.at(left + x);
                 }
             }
-        }
+        })
     }
 
     /// One Euler step on a cell: `next = z + velocity * dt`.
@@ -167,8 +167,8 @@ impl<'a> Frame<'a> {
             for y in cell.top..cell.bottom {
                 let row = (c * self.height + y) * self.width;
                 let (from, to) = (row + cell.left, row + cell.right);
-                let start = velocity.at(cell.left - known.left, y - known.top);
-                let velocity = velocity.values[start..].chunks_exact(velocity.channels);
+                let line = velocity.pixels(cell.left - known.left, y - known.top, cell.width());
+                let velocity = line.chunks_exact(velocity.channels);
                 for ((next, z), v) in next[from..to].iter_mut().zip(&z[from..to]).zip(velocity) {
                     *next = z + v[c] * dt;
                 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::layers::{Pool, Region};
+use crate::layers::{Pool, Precision, Region};
 use crate::noise::gaussian;
 use crate::watch::testing::Keeper;
 use crate::{Error, Unwatched};
@@ -34,28 +34,29 @@ fn velocity_equals_pytorch() {
             |c: usize, y: usize, x: usize| if c < 3 { z[(c * h + y) * w + x] } else { cond[((c - 3) * h + y) * w + x] };
 
         let mut pool = Pool::default();
-        let mut halves = pool.map(Region::whole(w / 2, h / 2), 24).unwrap();
-        for (y, row) in halves.rows_mut().enumerate() {
+        let mut halves = pool.map(Region::whole(w / 2, h / 2), 24, Precision::F32).unwrap();
+        let unshuffle = |y: usize, row: &mut [f32]| {
             for (i, value) in row.iter_mut().enumerate() {
                 let (x, c) = (i / 24, i % 24);
                 *value = at(c / 4, 2 * y + c / 2 % 2, 2 * x + c % 2);
             }
-        }
+        };
+        halves.write(unshuffle).unwrap();
         let e = net.embed(time[n], coarse[n], None);
         let fill = |map: &mut crate::layers::Map, first: usize| {
             let channels = map.channels;
-            for (y, row) in map.rows_mut().enumerate() {
+            map.write(|y, row| {
                 for (x, pixel) in row.chunks_mut(channels).enumerate() {
                     (0..6).for_each(|c| pixel[first + c] = at(c, y, x));
                 }
-            }
+            })
         };
         let v = net.velocity(&halves, fill, &e, &mut pool).unwrap();
         let wanted = part(&wanted);
         let scale = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         for (i, wanted) in wanted.iter().enumerate() {
             let (c, y, x) = (i / (h * w), i / w % h, i % w);
-            let found = v.values[v.at(x, y) + c];
+            let found = v.pixels(x, y, 1)[c];
             assert!((found - wanted).abs() < 1e-5 * scale, "picture {n}, {c} {y} {x}: {found} for {wanted}");
         }
     }

@@ -1,6 +1,6 @@
 //! The network itself; `models/training/faithful.py` is its twin.
 
-use crate::layers::{Conv2d, Map, Pool, Then, Weights};
+use crate::layers::{Conv2d, Map, Pool, Precision, Then, Weights};
 use crate::{Factor, Result};
 
 /// A residual trunk of plain 3x3 convolutions at the input's resolution, and a head for each factor.
@@ -30,11 +30,14 @@ impl Net {
             let part = |part: &str| conv(&format!("body.{i}.{part}"), width, width);
             Ok(Block { a: part("a")?, b: part("b")? })
         };
+        // The picture itself comes in as f32, and the residual goes out as f32.
+        let up = |name: &str, to: usize| conv(name, width, to).map(|conv| conv.giving(Precision::F32));
+        let head = Conv2d::load(&weights.precise(), "head", Self::INPUTS, width, 3)?;
         Ok(Self {
-            head: conv("head", Self::INPUTS, width)?,
+            head: head.giving(weights.precision()),
             body: (0..weights.count("body.", ".a.weight")).map(block).collect::<Result<_>>()?,
             tail: conv("tail", width, width)?,
-            up: [conv("up1", width, 3)?, conv("up2", width, 12)?, conv("up4", width, 48)?],
+            up: [up("up1", 3)?, up("up2", 12)?, up("up4", 48)?],
         })
     }
 
@@ -43,23 +46,23 @@ impl Net {
     /// # Errors
     /// When there is no memory for the activations.
     pub(super) fn residual(&self, input: &Map, factor: Factor, pool: &mut Pool) -> Result<Map> {
-        let h = self.head.run(input, Then::Nothing, pool)?;
+        let h = self.head.run(input, Then::NOTHING, pool)?;
         let mut t: Option<Map> = None;
         for block in &self.body {
             let from = t.as_ref().unwrap_or(&h);
-            let y = block.a.run(from, Then::Silu, pool)?;
-            let next = block.b.run(&y, Then::Add { base: from, gain: 0.2 }, pool)?;
+            let y = block.a.run(from, Then::SILU, pool)?;
+            let next = block.b.run(&y, Then::NOTHING.plus(from, 0.2), pool)?;
             pool.give(y);
             if let Some(done) = t.replace(next) {
                 pool.give(done);
             }
         }
-        let sum = self.tail.run(t.as_ref().unwrap_or(&h), Then::Add { base: &h, gain: 1.0 }, pool)?;
+        let sum = self.tail.run(t.as_ref().unwrap_or(&h), Then::add(&h), pool)?;
         t.into_iter().for_each(|done| pool.give(done));
         pool.give(h);
-        let out = self.up(factor).run(&sum, Then::Nothing, pool)?;
+        let out = self.up(factor).run(&sum, Then::NOTHING, pool)?;
         pool.give(sum);
-        Ok(out)
+        out.here(pool)
     }
 
     fn up(&self, factor: Factor) -> &Conv2d {

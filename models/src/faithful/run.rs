@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::net::Net;
-use crate::layers::{Map, Pool, Region};
+use crate::layers::{Map, Pool, Precision, Region};
 use crate::{DamageCondition, Error, Factor, Picture, Result, Watch, bicubic, planes};
 
 /// See [`super::Faithful::enlarge`].
@@ -33,8 +33,8 @@ pub(super) fn enlarge(
             watch.step(done, total)?;
             continue;
         }
-        let mut input = pool.map(cell.grown(net.radius()), Net::INPUTS)?;
-        fill(&mut input, picture.rgb, damage.planes());
+        let mut input = pool.map(cell.grown(net.radius()), Net::INPUTS, Precision::F32)?;
+        fill(&mut input, picture.rgb, damage.planes())?;
         let residual = net.residual(&input, factor, &mut pool)?;
         pool.give(input);
         add(&residual, cell, factor.get() as usize, &mut out);
@@ -46,17 +46,17 @@ pub(super) fn enlarge(
 }
 
 /// Cuts the input of the network out of the picture.
-fn fill(input: &mut Map, rgb: &[f32], damage: [f32; 3]) {
+fn fill(input: &mut Map, rgb: &[f32], damage: [f32; 3]) -> Result<()> {
     let Region { left, top, right, of: (width, height), .. } = input.region;
     let plane = width * height;
-    for (y, row) in input.rows_mut().enumerate() {
+    input.write(|y, row| {
         let at = (top + y) * width;
         let [red, green, blue] = [0, 1, 2].map(|c| &rgb[c * plane + at + left..c * plane + at + right]);
         for ((pixel, red), (green, blue)) in row.chunks_exact_mut(Net::INPUTS).zip(red).zip(green.iter().zip(blue)) {
             pixel[..3].copy_from_slice(&[*red, *green, *blue]);
             pixel[3..].copy_from_slice(&damage);
         }
-    }
+    })
 }
 
 /// Adds the residual of one cell to the enlarged picture: channel c * s * s + i * s + j is row i, column j of plane c.
@@ -67,8 +67,8 @@ fn add(residual: &Map, cell: Region, scale: usize, out: &mut [f32]) {
     for (c, plane) in out.chunks_exact_mut(wide * high).enumerate() {
         let rows = &mut plane[cell.top * scale * wide..cell.bottom * scale * wide];
         rows.par_chunks_exact_mut(wide).enumerate().with_min_len(16).for_each(|(y, row)| {
-            let start = residual.at(cell.left - from.left, cell.top + y / scale - from.top);
-            let pixels = residual.values[start..].chunks_exact(residual.channels);
+            let line = residual.pixels(cell.left - from.left, cell.top + y / scale - from.top, cell.width());
+            let pixels = line.chunks_exact(residual.channels);
             let first = (c * scale + y % scale) * scale;
             let row = &mut row[cell.left * scale..cell.right * scale];
             for (group, pixel) in row.chunks_exact_mut(scale).zip(pixels) {

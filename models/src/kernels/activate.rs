@@ -1,9 +1,9 @@
 //! Activation functions.
 
+use super::Element;
 use super::isa::{Isa, Kernel};
 use super::math;
 use super::simd::Simd;
-use super::Element;
 
 /// What a layer's sums go through.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,7 +133,10 @@ mod tests {
         for isa in available() {
             for (&x, found) in inputs.iter().zip(run(isa, &inputs, Activation::Silu)) {
                 let exact = f64::from(x) / (1.0 + f64::from(-x).exp());
-                assert!((f64::from(found) - exact).abs() <= 1e-6 * exact.abs(), "{isa:?} silu({x}) = {found}, not {exact}");
+                assert!(
+                    (f64::from(found) - exact).abs() <= 1e-6 * exact.abs(),
+                    "{isa:?} silu({x}) = {found}, not {exact}"
+                );
             }
         }
     }
@@ -181,7 +184,9 @@ mod tests {
             }
             let (mut a, b) = (inputs.clone(), &inputs[..]);
             isa.run(Gate { a: &mut a[..], b });
-            assert!(a.iter().zip(&gelu).zip(b).all(|((found, gelu), b)| (found - gelu * b).abs() <= 1e-6 * found.abs()));
+            assert!(
+                a.iter().zip(&gelu).zip(b).all(|((found, gelu), b)| (found - gelu * b).abs() <= 1e-6 * found.abs())
+            );
         }
     }
 }

@@ -138,7 +138,11 @@ mod tests {
                 exact += f64::from(value) * f64::from(weights[(c * kernel + ky) * kernel + kx]);
             }
             let error = (f64::from(found.to_f32()) - exact).abs();
-            assert!(error <= tolerance * exact.abs().max(1.0), "{isa:?} {channels} {kernel}: {found} for {exact}", found = found.to_f32());
+            assert!(
+                error <= tolerance * exact.abs().max(1.0),
+                "{isa:?} {channels} {kernel}: {found} for {exact}",
+                found = found.to_f32()
+            );
         }
     }
 

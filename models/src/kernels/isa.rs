@@ -39,7 +39,8 @@ impl Isa {
     pub fn asked() -> Result<Option<Self>, String> {
         let Some(name) = std::env::var_os(VARIABLE) else { return Ok(None) };
         let isa = Self::ALL.into_iter().find(|isa| name.to_str() == Some(isa.name()));
-        let names = || Self::ALL.into_iter().filter(|isa| isa.available()).map(Self::name).collect::<Vec<_>>().join("`, `");
+        let names =
+            || Self::ALL.into_iter().filter(|isa| isa.available()).map(Self::name).collect::<Vec<_>>().join("`, `");
         match isa {
             Some(isa) if isa.available() => Ok(Some(isa)),
             Some(_) => Err(format!("`{VARIABLE}`: this processor has no {}; it has `{}`", name.display(), names())),

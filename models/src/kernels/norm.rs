@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Isa;
+use super::convert;
 
 /// Added to the mean square, so that a black pixel does not divide by zero.
 const EPSILON: f32 = 1e-6;
@@ -12,7 +13,15 @@ const EPSILON: f32 = 1e-6;
 ///
 /// # Panics
 /// When the maps are shorter than the rows ask for.
-pub fn rms_norm(from: &[f32], to: &mut [f32], gain: &[f32], start: usize, row: usize, pixels: usize, rows: usize) {
+pub fn rms_norm<E: super::Element>(
+    from: &[E],
+    to: &mut [E],
+    gain: &[f32],
+    start: usize,
+    row: usize,
+    pixels: usize,
+    rows: usize,
+) {
     let line = pixels * gain.len();
     if rows == 0 || line == 0 {
         return;
@@ -21,15 +30,20 @@ pub fn rms_norm(from: &[f32], to: &mut [f32], gain: &[f32], start: usize, row: u
     let wide = Isa::detect() != Isa::Plain;
     to[start..].par_chunks_mut(row).zip(from[start..].par_chunks(row)).take(rows).with_min_len(4).for_each(
         |(to, from)| {
-            let (from, to) = (&from[..line], &mut to[..line]);
+            let (narrow, out) = (&from[..line], &mut to[..line]);
+            let (mut from, mut to) = (vec![0.0f32; line], vec![0.0f32; line]);
+            convert(narrow, &mut from);
+            let (from, to) = (&from[..], &mut to[..]);
             #[cfg(target_arch = "x86_64")]
             if wide {
                 // SAFETY: the processor has AVX2 and FMA, or `detect` had said so.
                 unsafe { line_avx2(from, to, gain) };
+                convert(to, out);
                 return;
             }
             let _ = wide;
             line_plain(from, to, gain);
+            convert(to, out);
         },
     );
 }

@@ -1,53 +1,179 @@
-//! Convolution.
+//! Convolution, and the fully connected layer as its smallest kind.
 
-use super::{Map, Pool, Region, Weights};
-use crate::Result;
-use crate::kernels::{Activation, After, Conv, Film, Isa, Place, Residual, Source};
+use candle_core::{DType, Device, Tensor};
+use half::bf16;
 
-/// A convolution with bias: 1x1, 3x3 with a zero padding of 1, or 2x2 with a stride of 2 and no padding.
+use super::map::{Values, on_device};
+use super::{Compute, Map, Pool, Precision, Region, Weights, Window};
+use crate::kernels::{Activation, After, Conv, Element, Film, Place, Residual, Source};
+use crate::{Error, Result};
+
+/// A convolution with a bias.
 pub(crate) struct Conv2d {
-    conv: Conv<f32>,
-    kernel: usize,
+    packed: Packed,
+    pub(super) window: Window,
     channels_in: usize,
+    channels_out: usize,
+    /// The numbers of the result.
+    out: Precision,
 }
 
-/// What follows a convolution, done while its sums are still in registers.
+/// The weights as whatever computes wants them.
+enum Packed {
+    F32(Conv<f32>),
+    Bf16(Conv<bf16>),
+    /// (out, in, kernel, kernel) and (out).
+    Tensors(Tensor, Tensor),
+}
+
+/// What follows a convolution, done while its sums are still in registers: `base + gain * activation(y * scale + shift)`.
 #[derive(Clone, Copy)]
-pub(crate) enum Then<'a> {
-    /// Nothing.
-    Nothing,
-    /// SiLU.
-    Silu,
-    /// `silu(y * scale + shift)`, channel by channel.
-    FilmSilu { scale: &'a [f32], shift: &'a [f32] },
-    /// `base + gain * y`; the base may know more than the result.
-    Add { base: &'a Map, gain: f32 },
+pub(crate) struct Then<'a> {
+    film: Option<Film<'a>>,
+    activation: Activation<'a>,
+    add: Option<(&'a Map, f32)>,
 }
 
 impl<'a> Then<'a> {
-    /// The kernel's form of it, for an output whose first pixel is the first pixel of `region`.
-    pub(super) fn at(self, region: Region) -> After<'a, f32> {
-        match self {
-            Self::Nothing => After::only(Activation::Identity),
-            Self::Silu => After::only(Activation::Silu),
-            Self::FilmSilu { scale, shift } => {
-                After { film: Some(Film { scale, shift }), ..After::only(Activation::Silu) }
-            }
-            Self::Add { base, gain } => {
-                // The kernel checks that the base holds the place; a base that knows too little would be our mistake.
-                let from = base.region;
-                assert!(from.contains(region) && from.of == region.of, "a residual must know the whole result");
-                let start = base.at(region.left - from.left, region.top - from.top);
-                let place = Place { start, row: base.row(), pixel: base.channels, width: 0, height: 0 };
-                let add = Some(Residual { base: &base.values[..], place, gain });
-                After { add, ..After::only(Activation::Identity) }
+    /// Nothing.
+    pub(crate) const NOTHING: Self = Self { film: None, activation: Activation::Identity, add: None };
+    /// SiLU.
+    pub(crate) const SILU: Self = Self { film: None, activation: Activation::Silu, add: None };
+
+    /// An activation.
+    pub(crate) fn activation(activation: Activation<'a>) -> Self {
+        Self { activation, ..Self::NOTHING }
+    }
+
+    /// `base + y`; the base may know more than the result.
+    pub(crate) fn add(base: &'a Map) -> Self {
+        Self::NOTHING.plus(base, 1.0)
+    }
+
+    /// The same, and `base + gain * ...` around it.
+    pub(crate) fn plus(self, base: &'a Map, gain: f32) -> Self {
+        Self { add: Some((base, gain)), ..self }
+    }
+
+    /// The same, after `y * scale + shift`, channel by channel.
+    pub(crate) fn film(self, scale: &'a [f32], shift: &'a [f32]) -> Self {
+        Self { film: Some(Film { scale, shift }), ..self }
+    }
+
+    /// The kernel's form of it, for an output whose first pixel is the first pixel of `region`. `place` says which pixels of
+    /// the base belong to the output, given those that lie side by side.
+    fn at<O: Number>(self, region: Region, place: impl Fn(Place) -> Place) -> After<'a, O> {
+        let add = self.add.map(|(base, gain)| {
+            // The kernel checks that the base holds the place; a base that knows too little would be our mistake.
+            let from = base.region;
+            assert!(from.contains(region) && from.of == region.of, "a residual must know the whole result");
+            let start = base.at(region.left - from.left, region.top - from.top);
+            let at = Place { start, row: base.row(), pixel: base.channels, width: 0, height: 0 };
+            Residual { base: O::slice(base), place: place(at), gain }
+        });
+        After { film: self.film, activation: self.activation, add }
+    }
+
+    /// The same with candle's operations, on a tensor (1, channels, height, width) of `region`.
+    pub(super) fn on_device(self, y: Tensor, region: Region) -> Result<Tensor> {
+        let dtype = y.dtype();
+        let channels = y.dim(1)?;
+        let vector = |values: &[f32]| Tensor::from_slice(values, (1, channels, 1, 1), y.device());
+        let mut y = y.to_dtype(DType::F32)?;
+        if let Some(Film { scale, shift }) = self.film {
+            y = y.broadcast_mul(&vector(scale)?)?.broadcast_add(&vector(shift)?)?;
+        }
+        y = match self.activation {
+            Activation::Identity => y,
+            Activation::Silu => y.silu()?,
+            Activation::Gelu => y.gelu_erf()?,
+            Activation::QuickGelu => (&y * candle_nn::ops::sigmoid(&(&y * 1.702)?)?)?,
+            Activation::LeakyRelu(slope) => candle_nn::ops::leaky_relu(&y, f64::from(slope))?,
+            Activation::Prelu(slopes) => (y.relu()? - y.neg()?.relu()?.broadcast_mul(&vector(slopes)?)?)?,
+        };
+        if let Some((base, gain)) = self.add {
+            let (from, tensor) = (base.region, base.tensor());
+            let part = tensor.narrow(3, region.left - from.left, region.width())?;
+            let part = part.narrow(2, region.top - from.top, region.height())?;
+            y = (part.to_dtype(DType::F32)? + (y * f64::from(gain))?)?;
+        }
+        Ok(y.to_dtype(dtype)?)
+    }
+}
+
+/// A number format of maps.
+pub(super) trait Number: Element {
+    /// The values of a map that is known to be of this format.
+    fn slice(map: &Map) -> &[Self];
+    /// The same, to write to.
+    fn slice_mut(map: &mut Map) -> &mut [Self];
+}
+
+impl Number for f32 {
+    fn slice(map: &Map) -> &[Self] {
+        let Values::F32(values) = &map.values else { panic!("a map of other numbers than f32") };
+        values
+    }
+    fn slice_mut(map: &mut Map) -> &mut [Self] {
+        let Values::F32(values) = &mut map.values else { panic!("a map of other numbers than f32") };
+        values
+    }
+}
+
+impl Number for bf16 {
+    fn slice(map: &Map) -> &[Self] {
+        let Values::Bf16(values) = &map.values else { panic!("a map of other numbers than bf16") };
+        values
+    }
+    fn slice_mut(map: &mut Map) -> &mut [Self] {
+        let Values::Bf16(values) = &mut map.values else { panic!("a map of other numbers than bf16") };
+        values
+    }
+}
+
+impl Map {
+    /// The tensor of a map that is known to lie on a device.
+    pub(super) fn tensor(&self) -> &Tensor {
+        let Values::Tensor(tensor) = &self.values else { panic!("a map that lies on no device") };
+        tensor
+    }
+
+    /// The values as a tensor on a device.
+    pub(super) fn upload(&self, device: &Device, dtype: DType) -> Result<Tensor> {
+        match &self.values {
+            Values::Tensor(tensor) => Ok(tensor.to_dtype(dtype)?),
+            _ => {
+                let size = (self.region.width(), self.region.height(), self.channels);
+                on_device(&self.fetch()?, size, device, dtype)
             }
         }
+    }
+
+    /// The map in f32 on the processor, where its pixels can be read.
+    ///
+    /// # Errors
+    /// When there is no memory for it, or a device fails.
+    pub(crate) fn here(self, pool: &mut Pool) -> Result<Self> {
+        if matches!(self.values, Values::F32(_)) {
+            return Ok(self);
+        }
+        let values = self.fetch()?;
+        let mut out = pool.map(self.region, self.channels, Precision::F32)?;
+        let len = self.region.width() * self.channels;
+        out.write(|y, row| row.copy_from_slice(&values[y * len..][..len]))?;
+        pool.give(self);
+        Ok(out)
+    }
+
+    /// A map that lies on a device.
+    pub(super) fn on_device(region: Region, tensor: Tensor) -> Result<Self> {
+        Ok(Self { region, channels: tensor.dim(1)?, margin: 0, values: Values::Tensor(tensor) })
     }
 }
 
 impl Conv2d {
-    /// Reads `{name}.weight` (out, in, kernel, kernel) and `{name}.bias` (out).
+    /// Reads `{name}.weight` (out, in, kernel, kernel) and `{name}.bias` (out): a stride of 1 and a padding that keeps the
+    /// size for odd kernels, or 2x2 with a stride of 2.
     ///
     /// # Errors
     /// When a tensor is missing or does not have `channels_in` and `channels_out`.
@@ -58,59 +184,212 @@ impl Conv2d {
         channels_out: usize,
         kernel: usize,
     ) -> Result<Self> {
+        let window = match kernel {
+            2 => Window { kernel, stride: 2, before: 0, after: 0 },
+            _ => Window::same(kernel),
+        };
+        Self::windowed(weights, name, channels_in, channels_out, window)
+    }
+
+    /// The same with any window.
+    ///
+    /// # Errors
+    /// As [`Conv2d::load`].
+    pub(crate) fn windowed(
+        weights: &Weights<'_>,
+        name: &str,
+        channels_in: usize,
+        channels_out: usize,
+        window: Window,
+    ) -> Result<Self> {
         let bias = weights.tensor(&format!("{name}.bias"), &[channels_out])?;
-        let weights = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in, kernel, kernel])?;
-        Ok(Self::new(&weights, &bias, channels_in, kernel))
+        let shape = [channels_out, channels_in, window.kernel, window.kernel];
+        Self::new(weights.compute(), &weights.tensor(&format!("{name}.weight"), &shape)?, &bias, channels_in, window)
+    }
+
+    /// Reads a fully connected layer, `{name}.weight` (out, in): the same for every pixel. `{name}.bias` (out) when it has one.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn linear(
+        weights: &Weights<'_>,
+        name: &str,
+        channels_in: usize,
+        channels_out: usize,
+        bias: bool,
+    ) -> Result<Self> {
+        let bias = match bias {
+            true => weights.tensor(&format!("{name}.bias"), &[channels_out])?,
+            false => vec![0.0; channels_out],
+        };
+        let values = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in])?;
+        Self::new(weights.compute(), &values, &bias, channels_in, Window::same(1))
     }
 
     /// From values that have the shape.
-    pub(super) fn new(weights: &[f32], bias: &[f32], channels_in: usize, kernel: usize) -> Self {
-        let stride = if kernel == 2 { 2 } else { 1 };
-        let conv = Conv::new(Isa::detect(), weights, bias, channels_in, kernel, stride);
-        Self { conv, kernel, channels_in }
+    pub(super) fn new(
+        compute: &Compute,
+        weights: &[f32],
+        bias: &[f32],
+        channels_in: usize,
+        window: Window,
+    ) -> Result<Self> {
+        let Window { kernel, stride, .. } = window;
+        if matches!(compute, Compute::Cpu { precision: Precision::Bf16, .. }) && !channels_in.is_multiple_of(2) {
+            let hint = "a layer of this network has an odd number of channels: use `f32`";
+            return Err(Error::Setting { name: "precision", value: "bf16".into(), hint });
+        }
+        let (packed, out) = match compute {
+            Compute::Cpu { isa, precision: Precision::F32 } => {
+                (Packed::F32(Conv::new(*isa, weights, bias, channels_in, kernel, stride)), Precision::F32)
+            }
+            Compute::Cpu { isa, precision: Precision::Bf16 } => {
+                (Packed::Bf16(Conv::new(*isa, weights, bias, channels_in, kernel, stride)), Precision::Bf16)
+            }
+            Compute::Candle { device, dtype } => {
+                let shape = (bias.len(), channels_in, kernel, kernel);
+                let weights = Tensor::from_slice(weights, shape, device)?.to_dtype(*dtype)?;
+                let bias = Tensor::from_slice(bias, (1, bias.len(), 1, 1), device)?.to_dtype(*dtype)?;
+                (Packed::Tensors(weights, bias), Precision::F32)
+            }
+        };
+        Ok(Self { packed, window, channels_in, channels_out: bias.len(), out })
+    }
+
+    /// The same, with results in other numbers than its inputs: into and out of the precise part of a network.
+    pub(crate) fn giving(self, out: Precision) -> Self {
+        Self { out, ..self }
     }
 
     /// Floating-point operations per output pixel.
     pub(crate) fn flops(&self) -> f64 {
-        self.conv.flops() as f64
+        2.0 * (self.window.kernel * self.window.kernel * self.channels_in * self.channels_out) as f64
     }
 
-    /// What can be known of the output.
-    pub(super) fn known(&self, input: Region) -> Region {
-        match self.kernel {
-            1 => input,
-            2 => input.halved(),
-            _ => input.shrunk(),
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.packed {
+            Packed::F32(conv) => conv.bytes(),
+            Packed::Bf16(conv) => conv.bytes(),
+            Packed::Tensors(weights, _) => (weights.elem_count() * weights.dtype().size_in_bytes()) as u64,
         }
+    }
+
+    /// Output channels.
+    pub(super) fn channels_out(&self) -> usize {
+        self.channels_out
+    }
+
+    /// Whether the weights are tensors on a device.
+    pub(super) fn on_candle(&self) -> bool {
+        matches!(self.packed, Packed::Tensors(..))
+    }
+
+    /// The numbers of the result.
+    pub(super) fn out(&self) -> Precision {
+        self.out
     }
 
     /// Convolves all that can be known.
     ///
     /// # Errors
-    /// When there is no memory for the result.
+    /// When there is no memory for the result, or a device fails.
     pub(crate) fn run(&self, input: &Map, then: Then<'_>, pool: &mut Pool) -> Result<Map> {
-        let region = self.known(input.region);
-        let mut out = pool.map(region, self.conv.channels_out())?;
-        let place = Place {
-            start: out.at(0, 0),
-            row: out.row(),
-            pixel: out.channels,
-            width: region.width(),
-            height: region.height(),
-        };
-        self.run_into(input, &mut out.values, region, place, then.at(region));
+        let region = input.region.convolved(self.window);
+        if self.on_candle() {
+            return Map::on_device(region, then.on_device(self.convolve(input, region)?, region)?);
+        }
+        let mut out = pool.map(region, self.channels_out, self.out)?;
+        self.run_into(input, &mut out, region, region, then, |place| place, pool)?;
         Ok(out)
     }
 
-    /// Convolves the pixels of `region` (on the output's level, within what is known) into `place`.
-    pub(super) fn run_into(&self, input: &Map, out: &mut [f32], region: Region, place: Place, after: After<'_, f32>) {
-        let stride = if self.kernel == 2 { 2 } else { 1 };
-        let (x, y) = (region.left * stride - input.region.left, region.top * stride - input.region.top);
-        // A 3x3 patch starts one pixel up and left.
-        let back = if self.kernel == 3 { input.row() + input.channels } else { 0 };
+    /// Convolves the pixels of `region` (on the output's level, within what is known) into those pixels of a map of `whole`
+    /// that `place` makes of pixels that lie side by side.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn run_into(
+        &self,
+        input: &Map,
+        out: &mut Map,
+        region: Region,
+        whole: Region,
+        then: Then<'_>,
+        place: impl Fn(Place) -> Place,
+        pool: &mut Pool,
+    ) -> Result<()> {
         assert_eq!(input.channels, self.channels_in, "a convolution of another width");
-        let source =
-            Source { data: &input.values, start: input.at(x, y) - back, row: input.row(), pixel: input.channels };
-        self.conv.run(source, out, place, after);
+        let most = self.window.before.max(self.window.after);
+        let padded = if input.margin < most { Some(widen(input, most, pool)?) } else { None };
+        let from = padded.as_ref().unwrap_or(input);
+        let size = Place { start: 0, row: 0, pixel: 0, width: region.width(), height: region.height() };
+        let to = place(Place { start: out.at(0, 0), row: out.row(), pixel: out.channels, ..size });
+        match (&self.packed, self.out) {
+            (Packed::F32(conv), Precision::F32) => {
+                conv.run(self.source(from, region), f32::slice_mut(out), to, then.at(whole, place));
+            }
+            (Packed::F32(conv), Precision::Bf16) => {
+                conv.run(self.source(from, region), bf16::slice_mut(out), to, then.at(whole, place));
+            }
+            (Packed::Bf16(conv), Precision::F32) => {
+                conv.run(self.source(from, region), f32::slice_mut(out), to, then.at(whole, place));
+            }
+            (Packed::Bf16(conv), Precision::Bf16) => {
+                conv.run(self.source(from, region), bf16::slice_mut(out), to, then.at(whole, place));
+            }
+            (Packed::Tensors(..), _) => unreachable!("devices do not come this way"),
+        }
+        padded.into_iter().for_each(|map| pool.give(map));
+        Ok(())
+    }
+
+    /// Where the patch of the first pixel of `region` starts.
+    fn source<'m, E: Number>(&self, input: &'m Map, region: Region) -> Source<'m, E> {
+        let Window { stride, before, .. } = self.window;
+        let (x, y) = (region.left * stride - input.region.left, region.top * stride - input.region.top);
+        let start = input.at(x, y) - before * (input.row() + input.channels);
+        Source { data: E::slice(input), start, row: input.row(), pixel: input.channels }
+    }
+
+    /// The sums of `region` with candle's operations.
+    pub(super) fn convolve(&self, input: &Map, region: Region) -> Result<Tensor> {
+        let Packed::Tensors(weights, bias) = &self.packed else { unreachable!("the kernels do not come this way") };
+        let Window { kernel, stride, before, .. } = self.window;
+        let mut x = input.upload(weights.device(), weights.dtype())?;
+        // What the patches need of each axis: beyond the sides of the picture, zeros; beyond what is known, nothing.
+        for (dim, first, count, from, known) in [
+            (3, region.left, region.width(), input.region.left, input.region.width()),
+            (2, region.top, region.height(), input.region.top, input.region.height()),
+        ] {
+            let (start, end) = (first * stride, (first + count - 1) * stride + kernel);
+            let (zeros, start) = ((before + from).saturating_sub(start), start.saturating_sub(before + from));
+            let end = end - before - from;
+            x = x.narrow(dim, start, end.min(known) - start)?;
+            x = x.pad_with_zeros(dim, zeros, end.saturating_sub(known))?;
+        }
+        Ok(x.contiguous()?.conv2d(weights, 0, stride, 1, 1)?.broadcast_add(bias)?)
+    }
+}
+
+/// A copy of a map with a wider border.
+fn widen(map: &Map, margin: usize, pool: &mut Pool) -> Result<Map> {
+    fn copy<E: Number>(from: &Map, to: &mut Map) {
+        let len = from.region.width() * from.channels;
+        for y in 0..from.region.height() {
+            let (a, b) = (from.at(0, y), to.at(0, y));
+            E::slice_mut(to)[b..b + len].copy_from_slice(&E::slice(from)[a..a + len]);
+        }
+    }
+    match &map.values {
+        Values::F32(_) => {
+            let mut out = pool.padded(map.region, map.channels, Precision::F32, margin)?;
+            copy::<f32>(map, &mut out);
+            Ok(out)
+        }
+        Values::Bf16(_) => {
+            let mut out = pool.padded(map.region, map.channels, Precision::Bf16, margin)?;
+            copy::<bf16>(map, &mut out);
+            Ok(out)
+        }
+        Values::Tensor(_) => unreachable!("devices do not come this way"),
     }
 }

@@ -1,17 +1,22 @@
 //! The layers that the networks are put together from. Each reads its tensors from a safetensors file and checks their
-//! shapes; activations are [`Map`]s.
+//! shapes; activations are [`Map`]s. A layer computes with the kernels of this crate, in f32 or bf16, or with candle's own
+//! operations on a device; what a network says is the same for all of them.
 
+mod compute;
 mod conv2d;
-mod linear;
+mod dense;
 mod map;
 mod norm;
+mod region;
 mod upsample;
 mod weights;
 
+pub use compute::{Compute, Precision};
 pub(crate) use conv2d::{Conv2d, Then};
-pub(crate) use linear::Linear;
-pub(crate) use map::{Map, Pool, Region};
+pub(crate) use dense::Dense;
+pub(crate) use map::{Map, Pool};
 pub(crate) use norm::RmsNorm;
+pub(crate) use region::{Region, Window};
 pub(crate) use upsample::Upsample;
 pub(crate) use weights::Weights;
 

@@ -1,23 +1,31 @@
-//! Convolution and pixel shuffle in one.
+//! Convolutions that enlarge.
 
-use super::{Conv2d, Map, Pool, Then, Weights};
+use super::{Conv2d, Map, Pool, Region, Then, Weights, Window};
 use crate::Result;
-use crate::kernels::{After, Place, Residual};
+use crate::kernels::Place;
 
-/// A 1x1 or 3x3 convolution to 4 * channels and PyTorch's `pixel_shuffle(2)`, as four convolutions, one for each of the four
-/// pixels that a pixel becomes, each of which writes to where its pixels belong.
+/// A convolution that makes four pixels of each, as four convolutions, one for each of them, which write to where their pixels
+/// belong.
 pub(crate) struct Upsample {
     /// Row by row.
-    corners: [Conv2d; 4],
+    corners: [Corner; 4],
     channels: usize,
 }
 
+/// What computes one of the four pixels.
+struct Corner {
+    conv: Conv2d,
+    /// Pixels (columns, rows) that the patch lies further to the right and down than its window says.
+    shift: (usize, usize),
+}
+
 impl Upsample {
-    /// Reads `{name}.weight` (4 * channels_out, in, kernel, kernel) and `{name}.bias`.
+    /// A 1x1 or 3x3 convolution to 4 * channels and PyTorch's `pixel_shuffle(2)`. Reads `{name}.weight` (4 * channels_out, in,
+    /// kernel, kernel) and `{name}.bias`.
     ///
     /// # Errors
     /// When a tensor is missing or misshaped.
-    pub(crate) fn load(
+    pub(crate) fn shuffle(
         weights: &Weights<'_>,
         name: &str,
         channels_in: usize,
@@ -26,45 +34,103 @@ impl Upsample {
     ) -> Result<Self> {
         let all = 4 * channels_out;
         let bias = weights.tensor(&format!("{name}.bias"), &[all])?;
-        let weights = weights.tensor(&format!("{name}.weight"), &[all, channels_in, kernel, kernel])?;
+        let values = weights.tensor(&format!("{name}.weight"), &[all, channels_in, kernel, kernel])?;
         let filter = channels_in * kernel * kernel;
-        let corners = std::array::from_fn(|corner| {
+        let corner = |corner: usize| -> Result<Corner> {
             let channels = || (0..channels_out).map(|channel| channel * 4 + corner);
-            let weights: Vec<f32> = channels().flat_map(|c| &weights[c * filter..][..filter]).copied().collect();
+            let values: Vec<f32> = channels().flat_map(|c| &values[c * filter..][..filter]).copied().collect();
             let bias: Vec<f32> = channels().map(|c| bias[c]).collect();
-            Conv2d::new(&weights, &bias, channels_in, kernel)
-        });
-        Ok(Self { corners, channels: channels_out })
+            let conv = Conv2d::new(weights.compute(), &values, &bias, channels_in, Window::same(kernel))?;
+            Ok(Corner { conv, shift: (0, 0) })
+        };
+        Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
+    }
+
+    /// Enlargement to the nearest pixel, then a 3x3 convolution with a padding of 1. Of the nine pixels that such a patch
+    /// sees only four differ, so the weights of equal ones are added up: 2x2 patches of the small map, 16 products where there
+    /// were 36. Reads `{name}.weight` (out, in, 3, 3) and `{name}.bias`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn nearest(weights: &Weights<'_>, name: &str, channels_in: usize, channels_out: usize) -> Result<Self> {
+        let bias = weights.tensor(&format!("{name}.bias"), &[channels_out])?;
+        let values = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in, 3, 3])?;
+        // The first of two pixels sees its left neighbour once and its own source twice, the second one the other way round.
+        let taps = |second: bool| if second { [0..2, 2..3] } else { [0..1, 1..3] };
+        let corner = |corner: usize| -> Result<Corner> {
+            let (dx, dy) = (corner % 2, corner / 2);
+            let mut summed = Vec::with_capacity(values.len() / 9 * 4);
+            for filter in values.chunks_exact(9) {
+                for rows in taps(dy == 1) {
+                    for columns in taps(dx == 1) {
+                        let row = |y: usize| columns.clone().map(|x| filter[y * 3 + x]).sum::<f32>();
+                        summed.push(rows.clone().map(row).sum());
+                    }
+                }
+            }
+            // One pixel of zeros on both sides; which two of the three patches are meant, the shift says.
+            let window = Window { kernel: 2, stride: 1, before: 1, after: 1 };
+            let conv = Conv2d::new(weights.compute(), &summed, &bias, channels_in, window)?;
+            Ok(Corner { conv, shift: (dx, dy) })
+        };
+        Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
     }
 
     /// Floating-point operations per input pixel.
     pub(crate) fn flops(&self) -> f64 {
-        self.corners.iter().map(Conv2d::flops).sum()
+        self.corners.iter().map(|corner| corner.conv.flops()).sum()
     }
 
-    /// Enlarges, then adds `skip` if there is one. `spare` more channels per pixel are left for the caller to fill.
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.corners.iter().map(|corner| corner.conv.bytes()).sum()
+    }
+
+    /// What can be known, in pixels of the input: those whose four patches are all known.
+    fn known(&self, input: Region) -> Region {
+        let [Corner { conv, .. }, ..] = &self.corners;
+        match conv.window.kernel {
+            2 => input.convolved(Window::same(3)),
+            _ => input.convolved(conv.window),
+        }
+    }
+
+    /// Enlarges. `spare` more channels per pixel are left for the caller to fill.
     ///
     /// # Errors
-    /// When there is no memory for the result.
-    pub(crate) fn run(&self, input: &Map, skip: Option<&Map>, spare: usize, pool: &mut Pool) -> Result<Map> {
-        let [first, ..] = &self.corners;
-        let region = first.known(input.region);
-        let mut out = pool.map(region.doubled(), self.channels + spare)?;
-        let then = skip.map_or(Then::Nothing, |base| Then::Add { base, gain: 1.0 }).at(out.region);
-        for (corner, conv) in self.corners.iter().enumerate() {
+    /// When there is no memory for the result, or a device fails.
+    pub(crate) fn run(&self, input: &Map, then: Then<'_>, spare: usize, pool: &mut Pool) -> Result<Map> {
+        let [Corner { conv: first, .. }, ..] = &self.corners;
+        let known = self.known(input.region);
+        let whole = known.times(2);
+        if first.on_candle() {
+            return self.on_device(input, known, whole, then, spare);
+        }
+        let mut out = pool.map(whole, self.channels + spare, first.out())?;
+        for (corner, Corner { conv, shift }) in self.corners.iter().enumerate() {
             let (dx, dy) = (corner % 2, corner / 2);
-            let place = |start: usize, row: usize, pixel: usize| Place {
-                start: start + dy * row + dx * pixel,
-                row: 2 * row,
-                pixel: 2 * pixel,
-                width: region.width(),
-                height: region.height(),
+            let place = |at: Place| Place {
+                start: at.start + dy * at.row + dx * at.pixel,
+                row: 2 * at.row,
+                pixel: 2 * at.pixel,
+                ..at
             };
-            let add = then.add.map(|add| Residual { place: place(add.place.start, add.place.row, add.place.pixel), ..add });
-            let after = After { add, ..then };
-            let to = place(out.at(0, 0), out.row(), out.channels);
-            conv.run_into(input, &mut out.values, region, to, after);
+            conv.run_into(input, &mut out, known.moved(*shift), whole, then, place, pool)?;
         }
         Ok(out)
+    }
+
+    /// The same with candle's operations: four pictures, woven into one.
+    fn on_device(&self, input: &Map, known: Region, whole: Region, then: Then<'_>, spare: usize) -> Result<Map> {
+        use candle_core::Tensor;
+        let part = |corner: &Corner| corner.conv.convolve(input, known.moved(corner.shift));
+        let [a, b, c, d] = &self.corners;
+        let line = |left: Tensor, right: Tensor| -> Result<Tensor> {
+            let pair = Tensor::stack(&[left, right], 4)?;
+            Ok(pair.reshape((1, self.channels, known.height(), 2 * known.width()))?)
+        };
+        let rows = Tensor::stack(&[line(part(a)?, part(b)?)?, line(part(c)?, part(d)?)?], 3)?;
+        let tensor = rows.reshape((1, self.channels, 2 * known.height(), 2 * known.width()))?;
+        Map::on_device(whole, then.on_device(tensor, whole)?.pad_with_zeros(1, 0, spare)?)
     }
 }

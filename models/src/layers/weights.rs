@@ -1,15 +1,29 @@
 //! Tensors out of a safetensors file.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, safetensors::SliceSafetensors};
 use safetensors::SafeTensors;
 
+use super::{Compute, Precision};
+use crate::noise::gaussian;
 use crate::{Error, Result};
 
-/// A safetensors file whose tensors are asked for by name and shape.
+/// Tensors that are asked for by name and shape, and what the layers made of them compute on.
+#[derive(Clone)]
 pub(crate) struct Weights<'a> {
     file: &'static str,
     prefix: &'static str,
-    tensors: SliceSafetensors<'a>,
+    source: Arc<Source<'a>>,
+    compute: Compute,
+}
+
+/// Where tensors come from.
+enum Source<'a> {
+    /// A safetensors file.
+    File(SliceSafetensors<'a>),
+    /// Drawn at random, of any shape that is asked for: to measure the speed of networks without their files.
+    Random,
 }
 
 /// What the metadata says about the weights.
@@ -29,7 +43,38 @@ impl<'a> Weights<'a> {
             file: file.into(),
             message: format!("not a safetensors file: {error}"),
         })?;
-        Ok(Self { file, prefix, tensors })
+        Ok(Self { file, prefix, source: Arc::new(Source::File(tensors)), compute: Compute::default() })
+    }
+
+    /// Random weights: a network of the usual spread at every layer.
+    pub(crate) fn random() -> Self {
+        Self { file: "random", prefix: "", source: Arc::new(Source::Random), compute: Compute::default() }
+    }
+
+    /// The same tensors for layers that compute in another way.
+    pub(crate) fn on(&self, compute: Compute) -> Self {
+        Self { compute, ..self.clone() }
+    }
+
+    /// The same tensors for layers that compute in f32 where others need not.
+    pub(crate) fn precise(&self) -> Self {
+        self.on(match &self.compute {
+            Compute::Cpu { isa, .. } => Compute::Cpu { isa: *isa, precision: Precision::F32 },
+            Compute::Candle { device, .. } => Compute::Candle { device: device.clone(), dtype: DType::F32 },
+        })
+    }
+
+    /// What the layers compute on.
+    pub(crate) fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// The numbers of the maps between the layers.
+    pub(crate) fn precision(&self) -> Precision {
+        match self.compute {
+            Compute::Cpu { precision, .. } => precision,
+            Compute::Candle { .. } => Precision::F32,
+        }
     }
 
     /// Reads the metadata and makes sure that the file is meant for the network `name`.
@@ -56,7 +101,8 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// [`Error::TensorMissing`].
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>> {
-        let view = self.tensors.get(&format!("{}{name}", self.prefix));
+        let Source::File(tensors) = &*self.source else { return Err(self.missing(name)) };
+        let view = tensors.get(&format!("{}{name}", self.prefix));
         view.map(|view| view.shape().to_vec()).map_err(|_| self.missing(name))
     }
 
@@ -83,12 +129,13 @@ impl<'a> Weights<'a> {
     /// When the tensor is missing, has another shape, a number type that is not f16, bf16 or f32, or a value that is not
     /// finite.
     pub(crate) fn tensor(&self, name: &str, wanted: &[usize]) -> Result<Vec<f32>> {
+        let Source::File(tensors) = &*self.source else { return Ok(drawn(name, wanted)) };
         let found = self.shape(name)?;
         if found != wanted {
             return Err(self.misshaped(name, found, format!("{wanted:?}")));
         }
         let broken = |error: candle_core::Error| self.broken(format!("tensor `{name}`: {error}"));
-        let tensor = self.tensors.load(&format!("{}{name}", self.prefix), &Device::Cpu).map_err(broken)?;
+        let tensor = tensors.load(&format!("{}{name}", self.prefix), &Device::Cpu).map_err(broken)?;
         if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
             return Err(self.broken(format!("tensor `{name}` holds {:?}, but f16 is needed", tensor.dtype())));
         }
@@ -111,4 +158,20 @@ impl<'a> Weights<'a> {
     fn broken(&self, message: String) -> Error {
         Error::Weights { file: self.file.into(), message }
     }
+}
+
+/// Random values for a tensor: vectors near 1 where they are gains, near 0 where they are biases, and matrices that keep the
+/// spread of what they are applied to.
+fn drawn(name: &str, shape: &[usize]) -> Vec<f32> {
+    let len: usize = shape.iter().product();
+    let inputs: usize = shape.iter().skip(1).product();
+    let (middle, spread) = match shape {
+        [_] if name.ends_with("bias") => (0.0, 0.02),
+        [_] => (1.0, 0.02),
+        _ => (0.0, 1.0 / (inputs.max(1) as f32).sqrt()),
+    };
+    let seed = name.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    // A few thousand values over and over: drawing hundreds of millions would take longer than what is measured with them.
+    let values: Vec<f32> = (0..4099).map(|i| middle + spread * gaussian(seed, i, 0, 0, 0)).collect();
+    values.iter().copied().cycle().take(len).collect()
 }

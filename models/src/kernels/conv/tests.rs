@@ -54,7 +54,9 @@ impl Case {
     fn weights(&self) -> Vec<f32> {
         let patch = self.channels.0 * self.kernel * self.kernel;
         let scale = 1.0 / (patch as f32).sqrt().max(1.0);
-        to::<f32>(&values(self.channels.1 * patch, 1).iter().map(|v| bf16::from_f32(v * scale).to_f32()).collect::<Vec<_>>())
+        to::<f32>(
+            &values(self.channels.1 * patch, 1).iter().map(|v| bf16::from_f32(v * scale).to_f32()).collect::<Vec<_>>(),
+        )
     }
 
     fn input(&self) -> Vec<f32> {
@@ -72,7 +74,8 @@ impl Case {
         let (slopes, base) = (values(outputs, 7), to::<O>(&values(self.size.0 * self.size.1 * outputs, 6)));
         let all = self.kind == Kind::All;
         let film = (all || self.kind == Kind::Film).then_some(Film { scale: &scale, shift: &shift });
-        let add = (all || self.kind == Kind::Residual).then_some(Residual { base: &base, place: self.place(), gain: 0.25 });
+        let add =
+            (all || self.kind == Kind::Residual).then_some(Residual { base: &base, place: self.place(), gain: 0.25 });
         let activation = match self.kind {
             Kind::Silu | Kind::Film => Activation::Silu,
             Kind::Prelu | Kind::All => Activation::Prelu(&slopes),
@@ -170,7 +173,9 @@ fn bits<E: Element>(values: Vec<E>) -> Vec<u32> {
 #[test]
 fn vector_width_does_not_change_a_bit() {
     let fused: Vec<Isa> = available().filter(|isa| *isa != Isa::Plain).collect();
-    for case in [Case::new((24, 33), 3, 1, (29, 3)), Case::new((1281, 48), 3, 1, (7, 2)), Case::new((3, 12), 2, 2, (16, 4))] {
+    for case in
+        [Case::new((24, 33), 3, 1, (29, 3)), Case::new((1281, 48), 3, 1, (7, 2)), Case::new((3, 12), 2, 2, (16, 4))]
+    {
         let case = Case { kind: Kind::Film, ..case };
         for pair in fused.windows(2) {
             assert_eq!(bits(case.run::<f32, f32>(pair[0])), bits(case.run::<f32, f32>(pair[1])));

@@ -118,13 +118,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
     /// # Safety
     /// As `block`; the row must have `left` more pixels.
     #[inline(always)]
-    unsafe fn tile<V: Simd, const NV: usize>(
-        &self,
-        block: &Block,
-        piece: Piece<'_>,
-        tile: Tile,
-        left: usize,
-    ) -> usize {
+    unsafe fn tile<V: Simd, const NV: usize>(&self, block: &Block, piece: Piece<'_>, tile: Tile, left: usize) -> usize {
         let most = const { Limits::<V, E, NV>::MOST };
         // SAFETY: passed on from the caller.
         unsafe {
@@ -175,23 +169,15 @@ impl<E: Element, O: Element> Job<'_, E, O> {
     /// As `pixels`; the tile's sums must hold P * NV vectors.
     #[inline(always)]
     #[allow(clippy::needless_range_loop)]
-    unsafe fn multiply<V: Simd, const P: usize, const NV: usize>(
-        &self,
-        block: &Block,
-        piece: Piece<'_>,
-        tile: Tile,
-    ) {
+    unsafe fn multiply<V: Simd, const P: usize, const NV: usize>(&self, block: &Block, piece: Piece<'_>, tile: Tile) {
         let (packed, stride, source) = (&self.conv.packed, self.conv.stride, &self.source);
         let patch = source.start + tile.y * stride * source.row + tile.x * stride * source.pixel;
         let (line, width) = (NV * V::LANES * E::PER_STEP, NV * V::LANES);
         // SAFETY: `check` has made sure that every patch of the place lies within the source; the weights hold NV vectors of
         // steps per step of the patch and block, and the bias NV vectors.
         unsafe {
-            let (from, apart) = if piece.first {
-                (packed.bias.as_ptr().add(block.bias), 0)
-            } else {
-                (tile.sums.cast_const(), width)
-            };
+            let (from, apart) =
+                if piece.first { (packed.bias.as_ptr().add(block.bias), 0) } else { (tile.sums.cast_const(), width) };
             let mut sums = [[V::splat(0.0); NV]; P];
             for p in 0..P {
                 for v in 0..NV {

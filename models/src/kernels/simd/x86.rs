@@ -73,8 +73,19 @@ impl Simd for Avx2 {
     const PAIR_REGISTERS: usize = 2;
 
     arithmetic!(
-        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps,
-        _mm256_fmadd_ps, _mm256_max_ps, _mm256_min_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_slli_epi32,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
+        _mm256_div_ps,
+        _mm256_fmadd_ps,
+        _mm256_max_ps,
+        _mm256_min_ps,
+        _mm256_castps_si256,
+        _mm256_castsi256_ps,
+        _mm256_slli_epi32,
         _mm256_add_epi32
     );
 
@@ -137,8 +148,19 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     const PAIR_REGISTERS: usize = if BF16 { 1 } else { 2 };
 
     arithmetic!(
-        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps,
-        _mm512_fmadd_ps, _mm512_max_ps, _mm512_min_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_slli_epi32,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
+        _mm512_div_ps,
+        _mm512_fmadd_ps,
+        _mm512_max_ps,
+        _mm512_min_ps,
+        _mm512_castps_si512,
+        _mm512_castsi512_ps,
+        _mm512_slli_epi32,
         _mm512_add_epi32
     );
 

@@ -1,15 +1,15 @@
-//! Fully connected layer, for the few values of a condition.
+//! Fully connected layer for the few values of a condition.
 
 use super::Weights;
 use crate::Result;
 
 /// `weight * x + bias`.
-pub(crate) struct Linear {
+pub(crate) struct Dense {
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
-impl Linear {
+impl Dense {
     /// Reads `{name}.weight` (out, in) and `{name}.bias` (out).
     ///
     /// # Errors

@@ -1,0 +1,70 @@
+//! On what, and how exactly, a network computes.
+
+use candle_core::{DType, Device};
+
+use crate::kernels::Isa;
+
+/// The numbers that feature maps and weights are made of. Sums are f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// The upper half of an f32: half the memory and, where the processor multiplies pairs of it, twice the speed.
+    Bf16,
+}
+
+impl Precision {
+    /// What is fastest on this machine.
+    pub fn fastest() -> Self {
+        if Isa::detect().has_bf16() { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// On what, and how exactly, a network computes.
+#[derive(Clone, Debug)]
+pub enum Compute {
+    /// On the processor, with the kernels of this crate.
+    Cpu {
+        /// The instruction set.
+        isa: Isa,
+        /// The numbers of maps and weights.
+        precision: Precision,
+    },
+    /// On a device of candle's, with candle's operations. The processor is one too, which is what the tests compare with.
+    Candle {
+        /// The device.
+        device: Device,
+        /// The numbers of maps and weights.
+        dtype: DType,
+    },
+}
+
+impl Compute {
+    /// The processor with its best instruction set.
+    pub fn cpu(precision: Precision) -> Self {
+        Self::Cpu { isa: Isa::detect(), precision }
+    }
+
+    /// Names what may change the last bits of a result: results of the same family are equal.
+    pub fn family(&self) -> String {
+        match self {
+            Self::Cpu { isa, precision } => format!("cpu-{}-{}", isa.name(), precision.name()),
+            Self::Candle { device, dtype } => format!("{:?}-{}", device.location(), dtype.as_str()),
+        }
+    }
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self::cpu(Precision::F32)
+    }
+}
