@@ -1,11 +1,10 @@
 //! Prints how fast the kernels and the embedded networks are: `cargo run --release -p upweave-models --example speed`.
-//! With paths of a faithful and a detail file as arguments, those are measured instead of the embedded ones.
 
 use std::time::Instant;
 
 use half::bf16;
 use models::kernels::{Activation, After, Conv, Element, Isa, Place, Source, convert, peak};
-use models::{DamageCondition, Detail, Factor, Faithful, Picture, Sampling, Unwatched};
+use models::{DamageCondition, Detail, Factor, Faithful, Picture, Precision, Sampling, Unwatched};
 
 /// Best seconds of `times` runs.
 fn best(times: usize, mut run: impl FnMut()) -> f64 {
@@ -81,32 +80,28 @@ fn convolutions<E: Element>() {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     convolutions::<f32>();
     convolutions::<bf16>();
-    let files: Vec<Vec<u8>> = std::env::args().skip(1).map(std::fs::read).collect::<Result<_, _>>()?;
-    let (own_faithful, own_detail);
-    let (faithful, detail) = if let [faithful, detail] = &files[..] {
-        (own_faithful, own_detail) = (Faithful::from_safetensors(faithful)?, Detail::from_safetensors(detail)?);
-        (&own_faithful, &own_detail)
-    } else {
-        (Faithful::embedded()?, Detail::embedded()?)
-    };
-
     let (width, height) = (512, 384);
     let rgb: Vec<f32> = (0..3 * width * height).map(|i| (i % 251) as f32 / 251.0).collect();
     let picture = Picture::new(width, height, &rgb)?;
     let pixels = f64::from(width * height) / 1e6;
-    for factor in [Factor::X2, Factor::X4] {
-        for tile in [64, Faithful::TILE, 256, 512] {
-            let (name, area) = (format!("enlarge x{}, tiles of {tile}", factor.get()), f64::from(factor.get().pow(2)));
-            let work = faithful.flops_per_pixel(factor) * pixels / 1e3;
-            let damage = DamageCondition::default();
-            whole(&name, pixels * area, work, || faithful.enlarge(picture, damage, factor, tile, &mut Unwatched))?;
+    for precision in [Precision::F32, Precision::Bf16] {
+        println!("{precision:?}");
+        let (faithful, detail) = (Faithful::embedded(precision)?, Detail::embedded(precision)?);
+        for factor in [Factor::X2, Factor::X4] {
+            for tile in [64, Faithful::TILE, 256, 512] {
+                let (name, area) =
+                    (format!("enlarge x{}, tiles of {tile}", factor.get()), f64::from(factor.get().pow(2)));
+                let work = faithful.flops_per_pixel(factor) * pixels / 1e3;
+                let damage = DamageCondition::default();
+                whole(&name, pixels * area, work, || faithful.enlarge(picture, damage, factor, tile, &mut Unwatched))?;
+            }
         }
-    }
-    for tile in [128, 256, Detail::TILE] {
-        let sampling = Sampling { tile, ..Sampling::default() };
-        let work = detail.flops_per_pixel() * f64::from(sampling.steps) * pixels / 1e3;
-        let name = format!("sample, {} steps, tiles of {tile}", sampling.steps);
-        whole(&name, pixels, work, || detail.sample(picture, &sampling, &mut Unwatched))?;
+        for tile in [128, 256, Detail::TILE] {
+            let sampling = Sampling { tile, ..Sampling::default() };
+            let work = detail.flops_per_pixel() * f64::from(sampling.steps) * pixels / 1e3;
+            let name = format!("sample, {} steps, tiles of {tile}", sampling.steps);
+            whole(&name, pixels, work, || detail.sample(picture, &sampling, &mut Unwatched))?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What there is to say about a model.
 
-use crate::Result;
+use crate::{Precision, Result};
 
 /// What `upweave models list` says about a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub struct Card {
 /// # Errors
 /// When an embedded file is damaged.
 pub fn cards() -> Result<Vec<(Card, [u8; 32])>> {
-    let (faithful, detail, faces) = (crate::Faithful::embedded()?, crate::Detail::embedded()?, crate::faces()?);
+    let (faithful, detail, faces) =
+        (crate::Faithful::embedded(Precision::F32)?, crate::Detail::embedded(Precision::F32)?, crate::faces()?);
     Ok(vec![
         (faithful.card().clone(), faithful.digest()),
         (detail.card().clone(), detail.digest()),

@@ -6,7 +6,7 @@ mod run;
 use std::sync::OnceLock;
 
 use crate::layers::Weights;
-use crate::{Backbone, Card, Picture, Result, Watch};
+use crate::{Backbone, Card, Compute, Picture, Precision, Result, Watch};
 use net::Net;
 
 /// What kind of picture it is.
@@ -70,23 +70,24 @@ impl Detail {
     /// A good edge for tiles: the network looks [`Detail::radius`] pixels far, which small tiles pay for.
     pub const TILE: u32 = 512;
 
-    /// The network that ships in the binary, read on the first call.
+    /// The network that ships in the binary, read on the first call for each precision.
     ///
     /// # Errors
     /// When the embedded file is damaged.
-    pub fn embedded() -> Result<&'static Self> {
+    pub fn embedded(precision: Precision) -> Result<&'static Self> {
         static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
-        static NET: OnceLock<Result<Detail>> = OnceLock::new();
-        NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+        static NETS: [OnceLock<Result<Detail>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let net = &NETS[usize::from(precision == Precision::Bf16)];
+        net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.
     ///
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
-    pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+    pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
         let about = Weights::about(file, "detail")?;
-        let net = Net::load(&Weights::read(file, "detail", "")?)?;
+        let net = Net::load(&Weights::read(file, "detail", "")?.on(compute.clone()))?;
         let card = Card {
             name: "detail",
             about: "invents plausible detail over a faithful picture",

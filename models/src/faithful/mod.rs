@@ -7,7 +7,7 @@ mod run;
 use std::sync::OnceLock;
 
 use crate::layers::Weights;
-use crate::{Card, DamageCondition, Factor, Picture, Result, Watch};
+use crate::{Card, Compute, DamageCondition, Factor, Picture, Precision, Result, Watch};
 use net::Net;
 
 /// The faithful network with its weights.
@@ -21,23 +21,24 @@ impl Faithful {
     /// A good edge for the tiles of [`Faithful::enlarge`], in pixels of the input.
     pub const TILE: u32 = 128;
 
-    /// The network that ships in the binary, read on the first call.
+    /// The network that ships in the binary, read on the first call for each precision.
     ///
     /// # Errors
     /// When the embedded file is damaged.
-    pub fn embedded() -> Result<&'static Self> {
+    pub fn embedded(precision: Precision) -> Result<&'static Self> {
         static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
-        static NET: OnceLock<Result<Faithful>> = OnceLock::new();
-        NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+        static NETS: [OnceLock<Result<Faithful>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let net = &NETS[usize::from(precision == Precision::Bf16)];
+        net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
     }
 
     /// Reads a network of any width and number of blocks from the bytes of a safetensors file.
     ///
     /// # Errors
     /// When the file is no faithful network, or a tensor is missing, misshaped or not finite.
-    pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+    pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
         let about = Weights::about(file, "faithful")?;
-        let net = Net::load(&Weights::read(file, "faithful", "")?)?;
+        let net = Net::load(&Weights::read(file, "faithful", "")?.on(compute.clone()))?;
         let card = Card {
             name: "faithful",
             about: "enlarges and restores with the least error",
