@@ -255,6 +255,9 @@ pub(crate) struct Machine {
     /// Most that is kept, such as 5GiB [default: 20GiB or a tenth of the free disk]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub cache_size: Option<u64>,
+    /// Most memory that is used, such as 4GiB: larger pictures are made in strips [default: 70 % of what is available]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
     /// Only this part of the result, in its pixels: left edge, upper edge, width, height
     #[arg(long, value_name = "X,Y,W,H", value_parser = rectangle)]
     pub preview: Option<engine::value::Rect>,

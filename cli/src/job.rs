@@ -3,8 +3,9 @@
 use crate::{
     args::{Controls, Files, Machine, OnExists, Quality, Seed},
     library::Shelf,
+    memory,
 };
-use engine::{Binding, Registry, Request, Setting, Text};
+use engine::{Binding, Bounds, Registry, Request, Setting, Text};
 use nodes::limits::{Limits, Profile};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -99,6 +100,12 @@ pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
         file_bytes: machine.max_file_bytes.or(limits.file_bytes),
         ..limits
     })
+}
+
+/// How much of the result is wanted, and how much memory may be taken for it.
+pub(crate) fn bounds(machine: &Machine) -> Bounds {
+    let memory = machine.memory.or_else(memory::usual);
+    Bounds { region: machine.preview, memory, base: memory::PROGRAM, ..Bounds::default() }
 }
 
 /// A text in RON.

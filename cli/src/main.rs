@@ -7,6 +7,7 @@ mod commands;
 mod explain;
 mod job;
 mod library;
+mod memory;
 mod naming;
 mod pictures;
 mod recipe;

@@ -39,9 +39,3 @@ pub(crate) fn duration(seconds: f64) -> String {
         s => format!("{:.0} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0) / 60.0),
     }
 }
-
-/// `420 MiB`, `1.5 GiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    let mib = bytes as f64 / f64::from(1 << 20);
-    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
-}

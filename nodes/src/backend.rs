@@ -13,7 +13,7 @@ pub(crate) fn failure(error: models::Error) -> Failure {
     let blame = match &error {
         models::Error::PictureSize { .. } => Blame::Input,
         models::Error::Setting { .. } => Blame::Graph,
-        models::Error::TooLarge { .. } => Blame::Resource,
+        models::Error::TooLarge { .. } => Blame::Memory,
         models::Error::Cancelled => return Failure::cancelled(),
         _ => Blame::Model,
     };

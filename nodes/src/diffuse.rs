@@ -134,7 +134,7 @@ impl Diffuse {
                 steps: self.steps()?,
                 coarse: plan.coarse,
                 style: self.style.told(),
-                tile: self.tile.max(1),
+                tile: cx.edge(self.tile),
                 origin: (plan.place.x, plan.place.y),
             };
             let mut watch = Watched { cx, part: plan.part, parts: plan.parts };
@@ -185,31 +185,46 @@ impl Node for Diffuse {
         else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
+        let highest = highest(seen);
+        // A residual for nothing, one, or a second from a coarser condition besides.
+        let samplings = if highest <= 0.0 { 0 } else { 1 + u32::from(highest > COARSEN) };
         let flops = self.backbone().map_or(0.0, |net| net.flops_per_pixel());
-        let edge = u64::from(self.tile.max(1));
+        let edge = u64::from(seen.thrift.edge(self.tile));
         let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
-        let seen = edge.min(u64::from(size.width)) * edge.min(u64::from(size.height));
+        let margin = self.backbone().map_or(0, |net| u64::from(net.radius()));
+        let seen = |length: u32| edge.min(u64::from(length)) + 2 * margin;
+        // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
+        // one and the coarser condition. The result, which is counted anyhow, comes only after that.
+        let copies = if samplings > 1 { 48 } else { 24 };
+        let sampling = size.area() * copies + seen(size.width) * seen(size.height) * 100;
+        let result = size.area() * channels as u64 * 4;
+        // Shaping holds the residual and two planes.
+        let shaping = size.area() * (12 + 8);
+        let working_bytes = if samplings > 0 { sampling.saturating_sub(result).max(shaping) } else { 0 };
         Forecast {
             outputs: vec![Shape::Image(size, channels)],
-            // Without the second sampling above creativity 0.5, which nobody can foresee from sizes alone.
-            flops: flops * size.area() as f64 * f64::from(self.steps),
-            // Sampling holds 24 bytes per pixel, shaping its residual and two planes.
-            working_bytes: size.area() * (24 + 12 + 8) + seen * 120,
-            tiles,
+            flops: flops * size.area() as f64 * f64::from(self.steps * samplings),
+            working_bytes,
+            tiles: if samplings > 0 { tiles } else { 0 },
         }
     }
 
-    fn reach(&self, _: &Shapes) -> Option<Reach> {
+    fn reach(&self, seen: &Shapes) -> Option<Reach> {
         let (Scalar::Given(scale), Ok(backbone), Ok(faithful)) = (&self.scale, self.backbone(), Faithful::embedded())
         else {
             return None;
         };
+        let highest = highest(seen);
+        let fields = vec!["image", "guide"];
+        if highest <= 0.0 {
+            return Some(Reach { fields, factor: 1, halo: 0 });
+        }
         // Every step looks as far as the network and fills blocks of 8 pixels; the coarser condition goes through the faithful
-        // network at half the size, and both residuals are shaped.
-        let coarsened = 2 * (faithful.radius() + HALVE.len() as u32);
+        // network at half the size, and the residuals are shaped.
+        let coarsened = if highest > COARSEN { 2 * (faithful.radius() + HALVE.len() as u32) } else { 0 };
         let shaped = gaussian::reach(FINE) + 2 * gaussian::reach(0.5 * scale.clamp(2.0, 16.0) as f32);
         let halo = self.steps * backbone.radius() + 8 + coarsened + shaped as u32;
-        Some(Reach { fields: vec!["image", "guide"], factor: 1, halo })
+        Some(Reach { fields, factor: 1, halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
@@ -261,6 +276,14 @@ impl Node for Diffuse {
             });
         }
         Ok(out)
+    }
+}
+
+/// The most creativity that the guide may ask for.
+fn highest(seen: &Shapes) -> f32 {
+    match seen.get("guide") {
+        Some(Shape::Guide(_, highest, _)) => *highest as f32,
+        _ => 1.0,
     }
 }
 

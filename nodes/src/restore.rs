@@ -1,6 +1,6 @@
 use crate::{backend, upscale};
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
     digest::Digest,
     value::{Damage, Image, Type},
 };
@@ -40,12 +40,16 @@ impl Node for Restore {
     fn forecast(&self, seen: &Shapes) -> Forecast {
         match seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels()))) {
             Some((size, channels)) => {
-                let mut forecast = upscale::cost(size, Factor::X1, self.tile);
+                let mut forecast = upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile));
                 forecast.outputs = vec![Shape::Image(size, channels)];
                 forecast
             }
             None => Forecast::of(Shape::Unknown(Type::Image)),
         }
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        Some(Reach { fields: vec!["image"], factor: 1, halo: Faithful::embedded().ok()?.radius() })
     }
 
     fn check(&self) -> Vec<Failure> {

@@ -75,7 +75,7 @@ impl Node for Upscale {
         let Ok(factor) = self.factor(*scale) else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
-        let mut forecast = cost(size, factor, self.tile);
+        let mut forecast = cost(size, factor, seen.thrift.edge(self.tile));
         let target = size.scaled(*scale);
         if target != enlarged(size, factor) {
             forecast.working_bytes += enlarged(size, factor).area() * 12;
@@ -157,7 +157,7 @@ pub(crate) fn enlarge(
     let rgb = backend::colours(image);
     let picture = backend::picture(&rgb, image.size())?;
     let mut watch = Watched { cx, part: 0, parts: 1 };
-    net.enlarge(picture, backend::condition(damage), factor, tile.max(1), &mut watch).map_err(backend::failure)
+    net.enlarge(picture, backend::condition(damage), factor, cx.edge(tile), &mut watch).map_err(backend::failure)
 }
 
 #[cfg(test)]

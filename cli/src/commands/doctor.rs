@@ -2,7 +2,7 @@
 
 use crate::{
     job::{REGISTRY, Recipe},
-    library, report, speed,
+    library, memory, report, speed,
     terminal::{Terminal, print},
 };
 use engine::{Failure, value::SampleDepth};
@@ -11,7 +11,7 @@ use nodes::{
     limits::Limits,
 };
 use serde_json::json;
-use std::{fs, path::PathBuf, thread};
+use std::{path::PathBuf, thread};
 
 pub(crate) fn run(terminal: &Terminal) -> u8 {
     let mut healthy = true;
@@ -28,8 +28,8 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
         "processor",
         Ok(format!("{}, {} threads", std::env::consts::ARCH, cores.unwrap_or_else(|_| "unknown".into()))),
     );
-    if let Some(memory) = free_memory() {
-        line("memory", Ok(format!("{} free", speed::bytes(memory))));
+    if let Some(memory) = memory::available_here() {
+        line("memory", Ok(format!("{} free", engine::bytes(memory))));
     }
     line("graphs", graphs());
     match models::cards() {
@@ -135,11 +135,4 @@ fn writable() -> Result<String, String> {
         Ok(_) => Ok("results can be written here".to_owned()),
         Err(error) => Err(format!("nothing can be written here: {error}")),
     }
-}
-
-/// Where the system tells.
-fn free_memory() -> Option<u64> {
-    let about = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = about.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
 }

@@ -130,7 +130,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
         dry_run: args.machine.dry_run,
         kept: Kept::new(&args.machine)?,
         explain: args.machine.explain,
-        preview: args.machine.preview,
+        bounds: job::bounds(&args.machine),
     };
     Ok((batch, found))
 }
