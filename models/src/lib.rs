@@ -16,6 +16,8 @@ mod layers;
 pub mod noise;
 mod picture;
 mod planes;
+pub mod super_resolution;
+mod tiles;
 mod watch;
 
 pub use backbone::Backbone;
@@ -27,4 +29,5 @@ pub use error::{Error, Result};
 pub use faithful::Faithful;
 pub use layers::{Compute, Precision};
 pub use picture::{DamageCondition, Factor, Picture};
+pub use super_resolution::SuperResolution;
 pub use watch::{Part, Unwatched, Watch};

@@ -1,6 +1,10 @@
-//! Cutting cells out of planes that lie one after the other, and putting them back.
+//! Cells of planes that lie one after the other: cut out and put back, as feature maps, and from feature maps.
 
-use crate::layers::Region;
+use rayon::prelude::*;
+
+use crate::layers::{Map, Region};
+use crate::picture::room;
+use crate::{Picture, Result};
 
 /// The values of a cell, plane by plane.
 pub(crate) fn cut(planes: &[f32], cell: Region) -> Vec<f32> {
@@ -21,6 +25,59 @@ pub(crate) fn paste(values: &[f32], cell: Region, planes: &mut [f32]) {
             plane[y * cell.of.0..][cell.left..cell.right].copy_from_slice(row);
         }
     }
+}
+
+/// Fills a map with its part of a picture, and the channels behind the first three with the same values everywhere.
+pub(crate) fn fill(input: &mut Map, rgb: &[f32], others: &[f32]) -> Result<()> {
+    let Region { left, top, right, of: (width, height), .. } = input.region;
+    let (plane, channels) = (width * height, 3 + others.len());
+    assert_eq!(input.channels, channels, "a value for each channel");
+    input.write(|y, row| {
+        let at = (top + y) * width;
+        let [red, green, blue] = [0, 1, 2].map(|c| &rgb[c * plane + at + left..c * plane + at + right]);
+        for ((pixel, red), (green, blue)) in row.chunks_exact_mut(channels).zip(red).zip(green.iter().zip(blue)) {
+            pixel[..3].copy_from_slice(&[*red, *green, *blue]);
+            pixel[3..].copy_from_slice(others);
+        }
+    })
+}
+
+/// Adds the result of one cell, before the pixel shuffle, to the enlarged picture: channel c * s * s + i * s + j is row i,
+/// column j of plane c.
+pub(crate) fn add(residual: &Map, cell: Region, scale: usize, out: &mut [f32]) {
+    let from = residual.region;
+    debug_assert!(from.contains(cell));
+    let (wide, high) = (cell.of.0 * scale, cell.of.1 * scale);
+    for (c, plane) in out.chunks_exact_mut(wide * high).enumerate() {
+        let rows = &mut plane[cell.top * scale * wide..cell.bottom * scale * wide];
+        rows.par_chunks_exact_mut(wide).enumerate().with_min_len(16).for_each(|(y, row)| {
+            let line = residual.pixels(cell.left - from.left, cell.top + y / scale - from.top, cell.width());
+            let pixels = line.chunks_exact(residual.channels);
+            let first = (c * scale + y % scale) * scale;
+            let row = &mut row[cell.left * scale..cell.right * scale];
+            for (group, pixel) in row.chunks_exact_mut(scale).zip(pixels) {
+                for (value, residual) in group.iter_mut().zip(&pixel[first..first + scale]) {
+                    *value += residual;
+                }
+            }
+        });
+    }
+}
+
+/// A picture, each pixel `scale` x `scale` times.
+///
+/// # Errors
+/// When there is no memory for it.
+pub(crate) fn nearest(picture: Picture<'_>, scale: usize) -> Result<Vec<f32>> {
+    let (width, height) = picture.size()?;
+    let len = width.checked_mul(height).and_then(|plane| plane.checked_mul(3 * scale * scale)).unwrap_or(usize::MAX);
+    let mut out = room(len, "the enlarged picture")?;
+    for row in picture.rgb.chunks_exact(width) {
+        let start = out.len();
+        out.extend(row.iter().flat_map(|value| std::iter::repeat_n(*value, scale)));
+        (1..scale).for_each(|_| out.extend_from_within(start..start + width * scale));
+    }
+    Ok(out)
 }
 
 #[cfg(test)]

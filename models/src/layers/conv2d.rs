@@ -26,19 +26,20 @@ enum Packed {
     Tensors(Tensor, Tensor),
 }
 
-/// What follows a convolution, done while its sums are still in registers: `base + gain * activation(y * scale + shift)`.
+/// What follows a convolution, done while its sums are still at hand: `base + gain * activation(y * scale + shift)`, and
+/// another base and gain around that.
 #[derive(Clone, Copy)]
 pub(crate) struct Then<'a> {
     film: Option<Film<'a>>,
     activation: Activation<'a>,
-    add: Option<(&'a Map, f32)>,
+    add: [Option<(&'a Map, f32)>; 2],
 }
 
 impl<'a> Then<'a> {
     /// Nothing.
-    pub(crate) const NOTHING: Self = Self { film: None, activation: Activation::Identity, add: None };
+    pub(crate) const NOTHING: Self = Self { film: None, activation: Activation::Identity, add: [None; 2] };
     /// SiLU.
-    pub(crate) const SILU: Self = Self { film: None, activation: Activation::Silu, add: None };
+    pub(crate) const SILU: Self = Self { film: None, activation: Activation::Silu, add: [None; 2] };
 
     /// An activation.
     pub(crate) fn activation(activation: Activation<'a>) -> Self {
@@ -50,9 +51,12 @@ impl<'a> Then<'a> {
         Self::NOTHING.plus(base, 1.0)
     }
 
-    /// The same, and `base + gain * ...` around it.
+    /// The same, and `base + gain * ...` around it; twice at most.
     pub(crate) fn plus(self, base: &'a Map, gain: f32) -> Self {
-        Self { add: Some((base, gain)), ..self }
+        let [inner, outer] = self.add;
+        assert!(outer.is_none(), "two bases are all there is room for");
+        let new = Some((base, gain));
+        Self { add: if inner.is_none() { [new, None] } else { [inner, new] }, ..self }
     }
 
     /// The same, after `y * scale + shift`, channel by channel.
@@ -63,13 +67,14 @@ impl<'a> Then<'a> {
     /// The kernel's form of it, for an output whose first pixel is the first pixel of `region`. `place` says which pixels of
     /// the base belong to the output, given those that lie side by side.
     fn at<O: Number>(self, region: Region, place: impl Fn(Place) -> Place) -> After<'a, O> {
-        let add = self.add.map(|(base, gain)| {
+        let add = self.add.map(|add| {
+            let (base, gain) = add?;
             // The kernel checks that the base holds the place; a base that knows too little would be our mistake.
             let from = base.region;
             assert!(from.contains(region) && from.of == region.of, "a residual must know the whole result");
             let start = base.at(region.left - from.left, region.top - from.top);
             let at = Place { start, row: base.row(), pixel: base.channels, width: 0, height: 0 };
-            Residual { base: O::slice(base), place: place(at), gain }
+            Some(Residual { base: O::slice(base), place: place(at), gain })
         });
         After { film: self.film, activation: self.activation, add }
     }
@@ -91,9 +96,9 @@ impl<'a> Then<'a> {
             Activation::LeakyRelu(slope) => candle_nn::ops::leaky_relu(&y, f64::from(slope))?,
             Activation::Prelu(slopes) => (y.relu()? - y.neg()?.relu()?.broadcast_mul(&vector(slopes)?)?)?,
         };
-        if let Some((base, gain)) = self.add {
+        for (base, gain) in self.add.into_iter().flatten() {
             let (from, tensor) = (base.region, base.tensor());
-            let part = tensor.narrow(3, region.left - from.left, region.width())?;
+            let part = tensor.narrow(1, 0, channels)?.narrow(3, region.left - from.left, region.width())?;
             let part = part.narrow(2, region.top - from.top, region.height())?;
             y = (part.to_dtype(DType::F32)? + (y * f64::from(gain))?)?;
         }
@@ -163,6 +168,31 @@ impl Map {
         out.write(|y, row| row.copy_from_slice(&values[y * len..][..len]))?;
         pool.give(self);
         Ok(out)
+    }
+
+    /// A copy of a part of the map, with a border of `margin` pixels.
+    ///
+    /// # Errors
+    /// When there is no memory for it, or a device fails.
+    pub(crate) fn cut(&self, region: Region, margin: usize, pool: &mut Pool) -> Result<Self> {
+        fn copy<E: Number>(from: &Map, mut to: Map) -> Map {
+            let (left, top) = (to.region.left - from.region.left, to.region.top - from.region.top);
+            let len = to.region.width() * to.channels;
+            for y in 0..to.region.height() {
+                let (a, b) = (from.at(left, top + y), to.at(0, y));
+                E::slice_mut(&mut to)[b..b + len].copy_from_slice(&E::slice(from)[a..a + len]);
+            }
+            to
+        }
+        assert!(self.region.contains(region), "a part of the map");
+        match &self.values {
+            Values::F32(_) => Ok(copy::<f32>(self, pool.padded(region, self.channels, Precision::F32, margin)?)),
+            Values::Bf16(_) => Ok(copy::<bf16>(self, pool.padded(region, self.channels, Precision::Bf16, margin)?)),
+            Values::Tensor(tensor) => {
+                let part = tensor.narrow(3, region.left - self.region.left, region.width())?;
+                Self::on_device(region, part.narrow(2, region.top - self.region.top, region.height())?)
+            }
+        }
     }
 
     /// A map that lies on a device.
@@ -295,13 +325,70 @@ impl Conv2d {
     /// # Errors
     /// When there is no memory for the result, or a device fails.
     pub(crate) fn run(&self, input: &Map, then: Then<'_>, pool: &mut Pool) -> Result<Map> {
-        let region = input.region.convolved(self.window);
+        self.run_with_room(input, input.region, then, 0, pool)
+    }
+
+    /// The same when no more than `known` of the input is known. `spare` more channels per pixel are left for the caller to
+    /// fill. Of an input with more channels than the layer reads, the first ones are read.
+    ///
+    /// # Errors
+    /// As [`Conv2d::run`].
+    pub(crate) fn run_with_room(
+        &self,
+        input: &Map,
+        known: Region,
+        then: Then<'_>,
+        spare: usize,
+        pool: &mut Pool,
+    ) -> Result<Map> {
+        let region = known.convolved(self.window);
         if self.on_candle() {
-            return Map::on_device(region, then.on_device(self.convolve(input, region)?, region)?);
+            let tensor = then.on_device(self.convolve(input, region)?, region)?;
+            return Map::on_device(region, tensor.pad_with_zeros(1, 0, spare)?);
         }
-        let mut out = pool.map(region, self.channels_out, self.out)?;
+        let mut out = pool.map(region, self.channels_out + spare, self.out)?;
         self.run_into(input, &mut out, region, region, then, |place| place, pool)?;
         Ok(out)
+    }
+
+    /// Convolves the first channels of a map into its channels from `first` on, in place. Cuts count as sides of the picture
+    /// here: close to them, as far as the window reaches, the result is of no use.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn run_beside(&self, map: &mut Map, first: usize, activation: Activation<'_>) -> Result<()> {
+        let (region, Window { kernel, before, .. }) = (map.region, self.window);
+        assert_eq!(self.window, Window::same(kernel), "the size stays");
+        let place = Place {
+            start: map.at(0, 0) + first,
+            row: map.row(),
+            pixel: map.channels,
+            width: region.width(),
+            height: region.height(),
+        };
+        let patch = |map: &Map| {
+            assert!(map.margin >= before, "the border is too thin");
+            map.at(0, 0) - before * (map.row() + map.channels)
+        };
+        match &self.packed {
+            Packed::F32(conv) => {
+                let start = patch(map);
+                conv.run_beside(f32::slice_mut(map), start, place, After::only(activation));
+            }
+            Packed::Bf16(conv) => {
+                let start = patch(map);
+                conv.run_beside(bf16::slice_mut(map), start, place, After::only(activation));
+            }
+            Packed::Tensors(..) => {
+                let whole = Region::whole(region.width(), region.height());
+                let input = Map::on_device(whole, map.tensor().narrow(1, 0, self.channels_in)?)?;
+                let new = Then::activation(activation).on_device(self.convolve(&input, whole)?, whole)?;
+                let (tensor, behind) = (map.tensor(), first + self.channels_out);
+                let rest = tensor.narrow(1, behind, map.channels - behind)?;
+                map.values = Values::Tensor(Tensor::cat(&[&tensor.narrow(1, 0, first)?, &new, &rest], 1)?);
+            }
+        }
+        Ok(())
     }
 
     /// Convolves the pixels of `region` (on the output's level, within what is known) into those pixels of a map of `whole`
@@ -317,9 +404,9 @@ impl Conv2d {
         place: impl Fn(Place) -> Place,
         pool: &mut Pool,
     ) -> Result<()> {
-        assert_eq!(input.channels, self.channels_in, "a convolution of another width");
+        assert!(input.channels >= self.channels_in, "a convolution of another width");
         let most = self.window.before.max(self.window.after);
-        let padded = if input.margin < most { Some(widen(input, most, pool)?) } else { None };
+        let padded = if input.margin < most { Some(input.cut(input.region, most, pool)?) } else { None };
         let from = padded.as_ref().unwrap_or(input);
         let size = Place { start: 0, row: 0, pixel: 0, width: region.width(), height: region.height() };
         let to = place(Place { start: out.at(0, 0), row: out.row(), pixel: out.channels, ..size });
@@ -354,7 +441,7 @@ impl Conv2d {
     pub(super) fn convolve(&self, input: &Map, region: Region) -> Result<Tensor> {
         let Packed::Tensors(weights, bias) = &self.packed else { unreachable!("the kernels do not come this way") };
         let Window { kernel, stride, before, .. } = self.window;
-        let mut x = input.upload(weights.device(), weights.dtype())?;
+        let mut x = input.upload(weights.device(), weights.dtype())?.narrow(1, 0, self.channels_in)?;
         // What the patches need of each axis: beyond the sides of the picture, zeros; beyond what is known, nothing.
         for (dim, first, count, from, known) in [
             (3, region.left, region.width(), input.region.left, input.region.width()),
@@ -367,29 +454,5 @@ impl Conv2d {
             x = x.pad_with_zeros(dim, zeros, end.saturating_sub(known))?;
         }
         Ok(x.contiguous()?.conv2d(weights, 0, stride, 1, 1)?.broadcast_add(bias)?)
-    }
-}
-
-/// A copy of a map with a wider border.
-fn widen(map: &Map, margin: usize, pool: &mut Pool) -> Result<Map> {
-    fn copy<E: Number>(from: &Map, to: &mut Map) {
-        let len = from.region.width() * from.channels;
-        for y in 0..from.region.height() {
-            let (a, b) = (from.at(0, y), to.at(0, y));
-            E::slice_mut(to)[b..b + len].copy_from_slice(&E::slice(from)[a..a + len]);
-        }
-    }
-    match &map.values {
-        Values::F32(_) => {
-            let mut out = pool.padded(map.region, map.channels, Precision::F32, margin)?;
-            copy::<f32>(map, &mut out);
-            Ok(out)
-        }
-        Values::Bf16(_) => {
-            let mut out = pool.padded(map.region, map.channels, Precision::Bf16, margin)?;
-            copy::<bf16>(map, &mut out);
-            Ok(out)
-        }
-        Values::Tensor(_) => unreachable!("devices do not come this way"),
     }
 }

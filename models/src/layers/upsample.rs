@@ -76,9 +76,16 @@ impl Upsample {
         Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
     }
 
-    /// Floating-point operations per input pixel.
+    /// Floating-point operations per input pixel, as textbooks count them: those of a convolution at the full size. The
+    /// enlargement to the nearest pixel takes four ninths of that.
     pub(crate) fn flops(&self) -> f64 {
-        self.corners.iter().map(|corner| corner.conv.flops()).sum()
+        let done: f64 = self.corners.iter().map(|corner| corner.conv.flops()).sum();
+        if self.is_nearest() { done * 9.0 / 4.0 } else { done }
+    }
+
+    fn is_nearest(&self) -> bool {
+        let [Corner { conv, .. }, ..] = &self.corners;
+        conv.window.kernel == 2
     }
 
     /// Bytes of the packed weights.
@@ -89,10 +96,7 @@ impl Upsample {
     /// What can be known, in pixels of the input: those whose four patches are all known.
     fn known(&self, input: Region) -> Region {
         let [Corner { conv, .. }, ..] = &self.corners;
-        match conv.window.kernel {
-            2 => input.convolved(Window::same(3)),
-            _ => input.convolved(conv.window),
-        }
+        input.convolved(if self.is_nearest() { Window::same(3) } else { conv.window })
     }
 
     /// Enlarges. `spare` more channels per pixel are left for the caller to fill.

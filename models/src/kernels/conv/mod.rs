@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::shared::Shared;
 use super::{Activation, Element, Isa};
 use pack::Packed;
-use tile::{Job, PIXELS};
+use tile::{Input, Job, PIXELS};
 
 /// Where the input of a convolution lies.
 #[derive(Clone, Copy)]
@@ -57,15 +57,16 @@ impl Place {
     }
 }
 
-/// What happens to the sums before they are stored: `base + gain * activation(y * scale + shift)`.
+/// What happens to the sums before they are stored: `base + gain * activation(y * scale + shift)`, and another base and gain
+/// around that.
 #[derive(Clone, Copy)]
 pub struct After<'a, E> {
     /// Scale and shift.
     pub film: Option<Film<'a>>,
     /// The activation.
     pub activation: Activation<'a>,
-    /// Base and gain.
-    pub add: Option<Residual<'a, E>>,
+    /// Bases and gains, the inner one first.
+    pub add: [Option<Residual<'a, E>>; 2],
 }
 
 /// One scale and one shift per output channel (feature-wise linear modulation, Perez et al. 2017).
@@ -88,10 +89,10 @@ pub struct Residual<'a, E> {
     pub gain: f32,
 }
 
-impl<'a, E> After<'a, E> {
+impl<'a, E: Copy> After<'a, E> {
     /// The activation alone.
     pub fn only(activation: Activation<'a>) -> Self {
-        Self { film: None, activation, add: None }
+        Self { film: None, activation, add: [None; 2] }
     }
 }
 
@@ -145,7 +146,45 @@ impl<E: Element> Conv<E> {
             return;
         }
         self.check(&source, out.len(), &place, &after);
+        // SAFETY: `check` has just looked at all that is read and written.
+        unsafe { self.share_out(source.data.as_ptr(), &source, Shared::new(out), place, after) };
+    }
 
+    /// The same where the input's channels and the output's lie side by side in the pixels of one map: a dense block
+    /// (Huang et al. 2017) adds channels to a map and reads those in front of them. `start` is the first value of the patch
+    /// that belongs to output pixel (0, 0).
+    ///
+    /// # Panics
+    /// As `run`, or when an output channel does not lie behind the input's.
+    pub fn run_beside(&self, map: &mut [E], start: usize, place: Place, after: After<'_, E>) {
+        if place.width == 0 || place.height == 0 || self.channels_out == 0 {
+            return;
+        }
+        let Place { pixel, row, .. } = place;
+        let source = Source { data: &*map, start, row, pixel };
+        self.check(&source, map.len(), &place, &after);
+        assert!(row.is_multiple_of(pixel) && self.stride == 1, "both have one layout");
+        let (read, written) = (start % pixel, place.start % pixel);
+        assert!(read + self.channels_in <= written && written + self.channels_out <= pixel, "channels overlap");
+        let source = Source { data: &[], ..source };
+        let shared = Shared::new(map);
+        // SAFETY: `check` has just looked at all that is read and written; within each pixel, what is read lies in front of
+        // what is written.
+        unsafe { self.share_out(shared.at(0).cast_const(), &source, shared, place, after) };
+    }
+
+    /// Shares the work out to the threads.
+    ///
+    /// # Safety
+    /// `data` must be readable, and `out` writable, for all that `check` looks at; nothing that is read is written.
+    unsafe fn share_out<O: Element>(
+        &self,
+        data: *const E,
+        source: &Source<'_, E>,
+        out: Shared<'_, O>,
+        place: Place,
+        after: After<'_, O>,
+    ) {
         // Blocks of pixels: as many as share a piece of weights, rows side by side where they are short.
         let columns = place.width.div_ceil(place.width.div_ceil(PIXELS));
         let rows = (PIXELS / columns).min(place.height.div_ceil(rayon::current_num_threads())).max(1);
@@ -156,21 +195,21 @@ impl<E: Element> Conv<E> {
         let per_group = self.packed.blocks.len().div_ceil(groups);
         let groups = self.packed.blocks.len().div_ceil(per_group);
 
-        let pieces = self.packed.pieces(self.kernel, &source);
-        let shared = Shared::new(out);
+        let pieces = self.packed.pieces(self.kernel, source);
+        let input = Input { data, start: source.start, row: source.row, pixel: source.pixel };
         (0..groups * pixel_blocks).into_par_iter().for_each(|job| {
             let (group, block) = (job / pixel_blocks, job % pixel_blocks);
             let (left, top) = (block % across * columns, block / across * rows);
             self.isa.run(Job {
                 conv: self,
-                source,
+                input,
                 place,
                 after,
                 pieces: &pieces,
                 blocks: group * per_group..((group + 1) * per_group).min(self.packed.blocks.len()),
                 columns: left..(left + columns).min(place.width),
                 rows: top..(top + rows).min(place.height),
-                out: shared,
+                out,
             });
         });
     }
@@ -198,8 +237,8 @@ impl<E: Element> Conv<E> {
         if let Activation::Prelu(slopes) = after.activation {
             assert_eq!(slopes.len(), channels, "slopes of another width");
         }
-        if let Some(Residual { base, place: at, .. }) = after.add {
-            let at = Place { width: place.width, height: place.height, ..at };
+        for Residual { base, place: at, .. } in after.add.iter().flatten() {
+            let at = Place { width: place.width, height: place.height, ..*at };
             assert!(within(&at, channels, base.len()), "residual outside its map");
         }
     }

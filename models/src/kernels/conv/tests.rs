@@ -74,8 +74,8 @@ impl Case {
         let (slopes, base) = (values(outputs, 7), to::<O>(&values(self.size.0 * self.size.1 * outputs, 6)));
         let all = self.kind == Kind::All;
         let film = (all || self.kind == Kind::Film).then_some(Film { scale: &scale, shift: &shift });
-        let add =
-            (all || self.kind == Kind::Residual).then_some(Residual { base: &base, place: self.place(), gain: 0.25 });
+        let add = |on: bool, gain| (all || on).then_some(Residual { base: &base[..], place: self.place(), gain });
+        let add = [add(self.kind == Kind::Residual, 0.25), add(false, 0.5)];
         let activation = match self.kind {
             Kind::Silu | Kind::Film => Activation::Silu,
             Kind::Prelu | Kind::All => Activation::Prelu(&slopes),
@@ -116,7 +116,7 @@ impl Case {
                     Kind::Film => silu(filmed),
                     Kind::Prelu => bent(sum),
                     Kind::Residual => base + 0.25 * sum,
-                    Kind::All => base + 0.25 * bent(filmed),
+                    Kind::All => base + 0.5 * (base + 0.25 * bent(filmed)),
                 });
             }
         }
@@ -225,4 +225,38 @@ fn values_between_the_pixels_stay() {
         }
         assert_eq!(out, expected);
     }
+}
+
+/// A dense block: channels behind those that are read, in the same map.
+#[test]
+fn channels_are_added_to_a_map() {
+    dense::<f32>();
+    dense::<bf16>();
+}
+
+fn dense<E: Element>() {
+    let (inputs, outputs) = (6, 35);
+    let case = Case { gap: outputs + 2, kind: Kind::Silu, ..Case::new((inputs, outputs), 3, 1, (21, 4)) };
+    let (row, pixel) = (case.row(), case.pixel());
+    for isa in available() {
+        let apart = bits(case.run::<E, E>(isa));
+        let conv = Conv::<E>::new(isa, &case.weights(), &values(outputs, 2), inputs, 3, 1);
+        let before = to::<E>(&case.input());
+        let mut map = before.clone();
+        let place = Place { start: row + pixel + inputs, row, pixel, width: 21, height: 4 };
+        conv.run_beside(&mut map, 0, place, After::only(Activation::Silu));
+        let mut expected = bits(before);
+        for (at, values) in apart.chunks(outputs).enumerate() {
+            expected[place.start + at / 21 * row + at % 21 * pixel..][..outputs].copy_from_slice(values);
+        }
+        assert!(bits(map) == expected, "{isa:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "channels overlap")]
+fn channels_that_are_read_cannot_be_written() {
+    let conv = Conv::<f32>::new(Isa::Plain, &[0.0; 8 * 8], &[0.0; 8], 8, 1, 1);
+    let place = Place { start: 7, row: 60, pixel: 20, width: 3, height: 2 };
+    conv.run_beside(&mut [0.0; 120], 0, place, After::only(Activation::Identity));
 }

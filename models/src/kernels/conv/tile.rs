@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::pack::{Block, Run};
-use super::{After, Conv, Place, Residual, Source};
+use super::{After, Conv, Place, Residual};
 use crate::kernels::isa::Kernel;
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::Simd;
@@ -19,10 +19,24 @@ struct Sums {
     _values: [f32; PIXELS * 48],
 }
 
+/// A `Source` that may be a part of the output's map.
+#[derive(Clone, Copy)]
+pub(super) struct Input<E> {
+    pub(super) data: *const E,
+    pub(super) start: usize,
+    pub(super) row: usize,
+    pub(super) pixel: usize,
+}
+
+// SAFETY: it is only read, and whoever makes a job promises that nobody writes what is read meanwhile.
+unsafe impl<E: Sync> Send for Input<E> {}
+// SAFETY: as above.
+unsafe impl<E: Sync> Sync for Input<E> {}
+
 /// A block of pixels and some blocks of channels, for one thread.
 pub(super) struct Job<'a, E, O> {
     pub(super) conv: &'a Conv<E>,
-    pub(super) source: Source<'a, E>,
+    pub(super) input: Input<E>,
     pub(super) place: Place,
     pub(super) after: After<'a, O>,
     pub(super) pieces: &'a [Vec<Run>],
@@ -170,7 +184,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
     #[inline(always)]
     #[allow(clippy::needless_range_loop)]
     unsafe fn multiply<V: Simd, const P: usize, const NV: usize>(&self, block: &Block, piece: Piece<'_>, tile: Tile) {
-        let (packed, stride, source) = (&self.conv.packed, self.conv.stride, &self.source);
+        let (packed, stride, source) = (&self.conv.packed, self.conv.stride, &self.input);
         let patch = source.start + tile.y * stride * source.row + tile.x * stride * source.pixel;
         let (line, width) = (NV * V::LANES * E::PER_STEP, NV * V::LANES);
         // SAFETY: `check` has made sure that every patch of the place lies within the source; the weights hold NV vectors of
@@ -187,7 +201,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
             let step = stride * source.pixel;
             let mut w = packed.weights.as_ptr().add(block.weights + piece.before * line);
             for run in piece.runs {
-                let mut from = source.data.as_ptr().add(patch + run.offset);
+                let mut from = source.data.add(patch + run.offset);
                 for _ in 0..run.steps {
                     let mut factors = [E::splat::<V>(from); NV];
                     for v in 0..NV {
@@ -243,7 +257,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
                     }
                 }
             }
-            if let Some(Residual { base, place, gain }) = add {
+            for Residual { base, place, gain } in add.into_iter().flatten() {
                 let at = place.start + tile.y * place.row + tile.x * place.pixel + block.first;
                 let gain = V::splat(gain);
                 for p in 0..pixels {

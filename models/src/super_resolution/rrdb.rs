@@ -1,0 +1,198 @@
+//! RRDBNet (Wang et al., ESRGAN 2018): residual blocks of dense blocks at the size of the input, then two enlargements by 2.
+
+use super::Network;
+use crate::kernels::Activation;
+use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Upsample, Weights, Window};
+use crate::picture::zeros;
+use crate::{Picture, Result, planes};
+
+/// What follows the convolutions.
+const LEAKY: Activation<'_> = Activation::LeakyRelu(0.2);
+
+/// How much of a block is added to what it was made of.
+const GAIN: f32 = 0.2;
+
+/// Pixels of the input that are enlarged at a time: at four times the size maps get large.
+const CELL: usize = 128;
+
+/// How far the enlarging part looks, in pixels of the input: two pixels at four times the size are one at twice the size; one
+/// more there, and one more at the size of the input.
+const TAIL: usize = 2;
+
+/// The sizes of a network.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    /// Channels between the blocks.
+    pub(crate) features: usize,
+    /// Blocks of three dense blocks.
+    pub(crate) blocks: usize,
+    /// Channels that each convolution of a dense block adds.
+    pub(crate) grow: usize,
+}
+
+impl Shape {
+    /// Finds the sizes in a file.
+    pub(super) fn of(weights: &Weights<'_>) -> Result<Self> {
+        Ok(Self {
+            features: weights.width("conv_first.weight")?,
+            blocks: weights.count("body.", ".rdb1.conv1.weight"),
+            grow: weights.width("body.0.rdb1.conv1.weight")?,
+        })
+    }
+}
+
+/// The network.
+pub(crate) struct Rrdb {
+    first: Conv2d,
+    body: Vec<[Dense; 3]>,
+    end: Conv2d,
+    ups: [Upsample; 2],
+    hr: Conv2d,
+    last: Conv2d,
+}
+
+/// A dense block: four convolutions that each see all that came before them, and a fifth back to the usual width. All their
+/// channels lie in one wide map, behind those of the input, so that nothing is ever copied together.
+struct Dense {
+    grow: [Conv2d; 4],
+    last: Conv2d,
+    /// Channels of the input.
+    features: usize,
+    /// Channels of each convolution.
+    each: usize,
+}
+
+impl Dense {
+    fn load(weights: &Weights<'_>, name: &str, Shape { features, grow: each, .. }: Shape) -> Result<Self> {
+        let conv =
+            |i: usize, to: usize| Conv2d::load(weights, &format!("{name}.conv{}", i + 1), features + i * each, to, 3);
+        let grow = [conv(0, each)?, conv(1, each)?, conv(2, each)?, conv(3, each)?];
+        Ok(Self { grow, last: conv(4, features)?, features, each })
+    }
+
+    /// Channels that the convolutions need behind the input's.
+    fn spare(&self) -> usize {
+        self.grow.len() * self.each
+    }
+
+    fn flops(&self) -> f64 {
+        self.grow.iter().chain([&self.last]).map(Conv2d::flops).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.grow.iter().chain([&self.last]).map(Conv2d::bytes).sum()
+    }
+
+    /// `x + 0.2 * last(...)`, and around that `outer + 0.2 * ...`, as the first channels of the next wide map. The channels
+    /// of `x` behind the first ones are written.
+    fn run(&self, x: &mut Map, outer: Option<&Map>, pool: &mut Pool) -> Result<Map> {
+        let mut known = x.region;
+        for (i, conv) in self.grow.iter().enumerate() {
+            conv.run_beside(x, self.features + i * self.each, LEAKY)?;
+            known = known.convolved(Window::same(3));
+        }
+        let then = Then::NOTHING.plus(x, GAIN);
+        let then = outer.map_or(then, |outer| then.plus(outer, GAIN));
+        self.last.run_with_room(x, known, then, self.spare(), pool)
+    }
+}
+
+impl Rrdb {
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn load(weights: &Weights<'_>, shape: Shape) -> Result<Self> {
+        let Shape { features, blocks, .. } = shape;
+        let conv = |name: &str, to: usize| Conv2d::load(weights, name, features, to, 3);
+        let up = |name: &str| Upsample::nearest(weights, name, features, features);
+        let block = |i: usize| -> Result<[Dense; 3]> {
+            let dense = |n: usize| Dense::load(weights, &format!("body.{i}.rdb{n}"), shape);
+            Ok([dense(1)?, dense(2)?, dense(3)?])
+        };
+        Ok(Self {
+            // The picture itself comes in as f32, and the result goes out as f32.
+            first: Conv2d::load(&weights.precise(), "conv_first", 3, features, 3)?.giving(weights.precision()),
+            body: (0..blocks).map(block).collect::<Result<_>>()?,
+            end: conv("conv_body", features)?,
+            ups: [up("conv_up1")?, up("conv_up2")?],
+            hr: conv("conv_hr", features)?,
+            last: conv("conv_last", 3)?.giving(Precision::F32),
+        })
+    }
+
+    /// The part at the size of the input.
+    fn trunk(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+        let spare = self.body.first().map_or(0, |[dense, ..]| dense.spare());
+        let head = self.first.run(&input, Then::NOTHING, pool)?;
+        // The same once more, with room for the first block: cheaper than to keep all that room to the end.
+        let mut x = self.first.run_with_room(&input, input.region, Then::NOTHING, spare, pool)?;
+        pool.give(input);
+        for [a, b, c] in &self.body {
+            let mut y = a.run(&mut x, None, pool)?;
+            let mut z = b.run(&mut y, None, pool)?;
+            pool.give(y);
+            let out = c.run(&mut z, Some(&x), pool)?;
+            pool.give(z);
+            pool.give(std::mem::replace(&mut x, out));
+        }
+        let sum = self.end.run(&x, Then::add(&head), pool)?;
+        pool.give(x);
+        pool.give(head);
+        Ok(sum)
+    }
+
+    /// The part that enlarges.
+    fn tail(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+        let mut x = input;
+        for up in &self.ups {
+            let y = up.run(&x, Then::activation(LEAKY), 0, pool)?;
+            pool.give(std::mem::replace(&mut x, y));
+        }
+        let y = self.hr.run(&x, Then::activation(LEAKY), pool)?;
+        pool.give(x);
+        let out = self.last.run(&y, Then::NOTHING, pool)?;
+        pool.give(y);
+        out.here(pool)
+    }
+}
+
+impl Network for Rrdb {
+    fn scale(&self) -> usize {
+        1 << self.ups.len()
+    }
+
+    fn radius(&self) -> usize {
+        // The first and the last convolution, and five in each dense block.
+        2 + 15 * self.body.len() + TAIL
+    }
+
+    fn flops(&self) -> f64 {
+        let [up1, up2] = &self.ups;
+        let body: f64 = self.body.iter().flatten().map(Dense::flops).sum();
+        let full = self.hr.flops() + self.last.flops();
+        self.first.flops() + body + self.end.flops() + up1.flops() + 4.0 * up2.flops() + 16.0 * full
+    }
+
+    fn bytes(&self) -> u64 {
+        let plain = [&self.first, &self.end, &self.hr, &self.last].map(Conv2d::bytes);
+        let ups = self.ups.iter().map(Upsample::bytes);
+        self.body.iter().flatten().map(Dense::bytes).chain(plain).chain(ups).sum()
+    }
+
+    fn base(&self, picture: Picture<'_>) -> Result<Vec<f32>> {
+        let (width, height) = picture.size()?;
+        let len = width.checked_mul(height).and_then(|plane| plane.checked_mul(3 * self.scale().pow(2)));
+        zeros(len.unwrap_or(usize::MAX), "the enlarged picture")
+    }
+
+    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+        let trunk = self.trunk(input, pool)?;
+        for cell in cell.cells(CELL) {
+            let part = trunk.cut(cell.grown(TAIL), 1, pool)?;
+            let values = self.tail(part, pool)?;
+            planes::add(&values, cell.times(self.scale()), 1, out);
+            pool.give(values);
+        }
+        pool.give(trunk);
+        Ok(())
+    }
+}
