@@ -89,6 +89,8 @@ pub(crate) enum Verb {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
+    /// Measure how fast kernels and networks run on this machine
+    Bench(Bench),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -100,6 +102,43 @@ pub(crate) enum Verb {
         #[arg(value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// What to measure, as `--list` names it [default: everything]
+    #[arg(value_name = "WORK")]
+    pub works: Vec<String>,
+    /// List what can be measured
+    #[arg(long)]
+    pub list: bool,
+    /// Only in these numbers [default: both]
+    #[arg(long, value_name = "f32|bf16", hide_possible_values = true)]
+    pub precision: Option<Numbers>,
+    /// Runs of each work after one to warm up; long ones stop after 20 seconds
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub rounds: u16,
+    /// Answer requests on stdin, one JSON object a line: {"work": "conv3x3-320-64", "precision": "bf16"}
+    #[arg(long, conflicts_with_all = ["works", "list", "precision"])]
+    pub serve: bool,
+}
+
+/// The numbers that networks compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Numbers {
+    /// 32 bits
+    F32,
+    /// The upper half of it, with sums in f32
+    Bf16,
+}
+
+impl From<Numbers> for models::Precision {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::F32 => Self::F32,
+            Numbers::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

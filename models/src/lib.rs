@@ -27,6 +27,7 @@ pub use detail::{Detail, Sampling, Style, residual_scale};
 pub use detect::{Detector, Found, Grey8, faces, hands};
 pub use error::{Error, Result};
 pub use faithful::Faithful;
+pub use half::bf16;
 pub use layers::{Compute, Precision};
 pub use picture::{DamageCondition, Factor, Picture};
 pub use super_resolution::SuperResolution;

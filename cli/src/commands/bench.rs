@@ -8,13 +8,14 @@ use std::{
 use models::{
     Precision,
     bench::{self, Prepared, Work},
-    kernels::{self, Isa},
+    kernels::Isa,
 };
 use serde_json::{Value, json};
 
 use crate::{
     args::Bench,
-    peak_memory, report, speed,
+    peak_memory,
+    speed::Peaks,
     terminal::{Terminal, print},
 };
 
@@ -41,7 +42,7 @@ pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
             Ok(work) => works.push(work),
             Err(message) => {
                 terminal.error(&message, Some("`upweave bench --list` lists what can be measured"));
-                return report::USAGE;
+                return 2;
             }
         }
     }
@@ -71,11 +72,11 @@ pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
             if args.precision.is_some_and(|only| precision != Precision::from(only)) {
                 continue;
             }
-            let timed = match Timed::measure(work, precision, args.rounds) {
+            let timed = match Timed::measure(work, precision, usize::from(args.rounds)) {
                 Ok(timed) => timed,
                 Err(error) => {
                     terminal.error(&format!("`{}` in {}: {error}", work.name, precision.name()), None);
-                    return report::INTERNAL;
+                    return 1;
                 }
             };
             if terminal.json() {
@@ -90,20 +91,6 @@ pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
 
 fn find(name: &str) -> Result<&'static Work, String> {
     bench::WORKS.iter().find(|work| work.name == name).ok_or_else(|| format!("there is no work called `{name}`"))
-}
-
-/// What all threads together can do, in both precisions.
-struct Peaks([f64; 2]);
-
-impl Peaks {
-    fn measure() -> Self {
-        let (isa, threads) = (Isa::detect(), rayon::current_num_threads() as f64);
-        Self([kernels::peak::<f32>(isa) * threads, kernels::peak::<half::bf16>(isa) * threads])
-    }
-
-    fn of(&self, precision: Precision) -> f64 {
-        self.0[usize::from(precision == Precision::Bf16)]
-    }
 }
 
 /// The times of one work.
@@ -219,17 +206,4 @@ fn answer(
         Timed { work, precision, flops: prepared.flops, seconds: vec![seconds], peak_memory: peak_memory::read() };
     *last = Some((work, precision, prepared));
     Ok(timed.json(peaks))
-}
-
-/// The precision of the networks on this machine, and how fast its vector units are: for `upweave doctor`.
-pub(crate) fn processor() -> String {
-    let (isa, threads, peaks) = (Isa::detect(), rayon::current_num_threads(), Peaks::measure());
-    format!(
-        "{}, kernels for {}, {}, peak {:.0} GFLOP/s in f32, {:.0} in bf16",
-        std::env::consts::ARCH,
-        isa.name(),
-        speed::threads(threads),
-        peaks.of(Precision::F32) / 1e9,
-        peaks.of(Precision::Bf16) / 1e9
-    )
 }

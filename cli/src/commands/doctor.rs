@@ -23,11 +23,11 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
         }
     };
     line("program", Ok(format!("upweave {}, {} kinds of nodes", env!("CARGO_PKG_VERSION"), REGISTRY.len())));
-    let cores = thread::available_parallelism().map(|n| n.get().to_string());
-    line(
-        "processor",
-        Ok(format!("{}, {} threads", std::env::consts::ARCH, cores.unwrap_or_else(|_| "unknown".into()))),
-    );
+    let (isa, threads) = (Isa::detect().name(), rayon::current_num_threads());
+    line("processor", Ok(format!("{}, {threads} threads, kernels for {isa}", std::env::consts::ARCH)));
+    let (peaks, fastest) = (speed::Peaks::measure(), Precision::fastest());
+    let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| peaks.of(precision) / 1e9);
+    line("peak", Ok(format!("{f32:.0} GFLOP/s in f32, {bf16:.0} in bf16; networks run in {}", fastest.name())));
     if let Some(memory) = memory::available_here() {
         line("memory", Ok(format!("{} free", engine::bytes(memory))));
     }
