@@ -25,6 +25,6 @@ pub use conv::{After, Conv, Film, Place, Residual, Source};
 pub use depthwise::Depthwise;
 pub use element::{Element, convert};
 pub use isa::Isa;
-pub use norm::rms_norm;
+pub use norm::{Moments, group_apply, group_norm, group_statistics, layer_norm, rms_norm};
 pub use peak::peak;
 pub use tokens::Tokens;
