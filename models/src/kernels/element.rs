@@ -44,6 +44,11 @@ pub(super) mod sealed {
         /// # Safety
         /// `to` must be writable for `V::LANES` values.
         unsafe fn store<V: Simd>(value: V, to: *mut Self);
+        /// Makes a step of each lane of `first`, and of `second` where a step is two values.
+        ///
+        /// # Safety
+        /// `to` must be writable for `PER_STEP * V::LANES` values.
+        unsafe fn store_step<V: Simd>(first: V, second: V, to: *mut Self);
     }
 }
 
@@ -80,6 +85,10 @@ impl sealed::Format for f32 {
     unsafe fn store<V: Simd>(value: V, to: *mut Self) {
         unsafe { value.store(to) }
     }
+    #[inline(always)]
+    unsafe fn store_step<V: Simd>(first: V, _second: V, to: *mut Self) {
+        unsafe { first.store(to) }
+    }
 }
 
 impl sealed::Format for bf16 {
@@ -92,7 +101,8 @@ impl sealed::Format for bf16 {
     }
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        self.to_f32()
+        // The upper half of an f32. (The crate's own conversion looks for NaN first.)
+        f32::from_bits(u32::from(self.to_bits()) << 16)
     }
     #[inline(always)]
     unsafe fn splat<V: Simd>(from: *const Self) -> V::Pairs {
@@ -113,6 +123,10 @@ impl sealed::Format for bf16 {
     #[inline(always)]
     unsafe fn store<V: Simd>(value: V, to: *mut Self) {
         unsafe { value.store_bf16(to) }
+    }
+    #[inline(always)]
+    unsafe fn store_step<V: Simd>(first: V, second: V, to: *mut Self) {
+        unsafe { first.store_pairs(second, to) }
     }
 }
 

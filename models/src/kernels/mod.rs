@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod activate;
+mod attention;
 mod conv;
 mod depthwise;
 mod element;
@@ -16,11 +17,14 @@ mod norm;
 mod peak;
 mod shared;
 mod simd;
+mod tokens;
 
 pub use activate::{Activation, activate, gate};
+pub use attention::attention;
 pub use conv::{After, Conv, Film, Place, Residual, Source};
 pub use depthwise::Depthwise;
 pub use element::{Element, convert};
 pub use isa::Isa;
-pub use norm::rms_norm;
+pub use norm::{Moments, group_apply, group_norm, group_statistics, layer_norm, rms_norm};
 pub use peak::peak;
+pub use tokens::Tokens;

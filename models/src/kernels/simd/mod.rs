@@ -64,6 +64,10 @@ pub trait Simd: Copy {
     /// # Safety
     /// `from` must be readable for 2 * `LANES` values.
     unsafe fn load_pairs(from: *const bf16) -> Self::Pairs;
+    /// Rounds `self` and `second` as `store_bf16` does, finite as they are, and stores pairs of their lanes.
+    /// # Safety
+    /// `to` must be writable for 2 * `LANES` values.
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16);
     /// `self` plus, in each lane, the products of the first and of the second values of `a` and `b`.
     unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self;
 }

@@ -94,6 +94,11 @@ impl Simd for Plain {
         (Self(pairs.map(|[a, _]| widen(a))), Self(pairs.map(|[_, b]| widen(b))))
     }
     #[inline(always)]
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
+        let pairs: [[bf16; 2]; 8] = std::array::from_fn(|i| [self.0[i], second.0[i]].map(bf16::from_f32));
+        unsafe { to.cast::<[[bf16; 2]; 8]>().write_unaligned(pairs) }
+    }
+    #[inline(always)]
     unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self {
         unsafe { a.1.fma(b.1, a.0.fma(b.0, self)) }
     }

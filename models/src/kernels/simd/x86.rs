@@ -123,6 +123,18 @@ impl Simd for Avx2 {
         unsafe { split256(_mm256_loadu_si256(from.cast())) }
     }
     #[inline(always)]
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
+        unsafe {
+            let round = |v: Self| {
+                let bits = _mm256_castps_si256(v.0);
+                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+                _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)))
+            };
+            let low = _mm256_srli_epi32::<16>(round(self));
+            _mm256_storeu_si256(to.cast(), _mm256_blend_epi16::<0b1010_1010>(low, round(second)));
+        }
+    }
+    #[inline(always)]
     unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self {
         unsafe { a.1.fma(b.1, a.0.fma(b.0, self)) }
     }
@@ -195,6 +207,28 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     unsafe fn load_pairs(from: *const bf16) -> Self::Pairs {
         unsafe { split512(_mm512_loadu_si512(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
+        unsafe {
+            let pairs = if BF16 {
+                // SAFETY: both are 512 bits without meaning of their own.
+                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second.0, self.0));
+                // AVX512-BF16 comes with AVX-512BW.
+                let first = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
+                let second = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(halves));
+                _mm512_or_si512(first, _mm512_slli_epi32::<16>(second))
+            } else {
+                let round = |v: Self| {
+                    let bits = _mm512_castps_si512(v.0);
+                    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                    _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)))
+                };
+                let second = _mm512_and_si512(round(second), _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
+                _mm512_or_si512(_mm512_srli_epi32::<16>(round(self)), second)
+            };
+            _mm512_storeu_si512(to.cast(), pairs);
+        }
     }
     #[inline(always)]
     unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self {

@@ -1,0 +1,98 @@
+//! Keys and values in the order in which the kernel reads them.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Tokens;
+use crate::kernels::Element;
+
+/// Keys of a block; a multiple of every tile. It is the same for all sets, as it decides when sums are rescaled.
+pub(super) const KEYS: usize = 96;
+
+/// The keys and values of all heads, head by head and block by block.
+pub(super) struct Packed<E> {
+    /// Per block and tile of keys: for each step of the channels, that step of each key of the tile.
+    k: Vec<E>,
+    /// Per block and tile of channels: for each step of the keys, that step of each channel of the tile.
+    v: Vec<E>,
+    pub(super) keys: usize,
+    pub(super) head_size: usize,
+    /// Steps of a product over the channels, see [`Element`].
+    pub(super) steps: usize,
+    /// Keys of a tile.
+    pub(super) key_rows: usize,
+    /// Channels of a tile.
+    pub(super) channel_rows: usize,
+}
+
+impl<E: Element> Packed<E> {
+    /// `rows` are the sizes that a tile may have.
+    pub(super) fn new(k: &Tokens<'_, E>, v: &Tokens<'_, E>, heads: usize, head_size: usize, rows: [usize; 2]) -> Self {
+        let [key_rows, small] = rows;
+        // The size that fills up less.
+        let fits = |rows: usize| head_size.next_multiple_of(rows);
+        let channel_rows = if fits(small) < fits(key_rows) { small } else { key_rows };
+        let (keys, steps) = (k.count(), head_size.div_ceil(E::PER_STEP));
+        let mut packed = Self { k: vec![], v: vec![], keys, head_size, steps, key_rows, channel_rows };
+        let blocks = heads * packed.blocks();
+        packed.k = vec![E::default(); blocks * packed.k_block()];
+        packed.v = vec![E::default(); blocks * packed.v_block()];
+        let (mut to_k, mut to_v) = (std::mem::take(&mut packed.k), std::mem::take(&mut packed.v));
+        let parts = to_k.par_chunks_mut(packed.k_block()).zip(to_v.par_chunks_mut(packed.v_block()));
+        parts.enumerate().for_each(|(index, (to_k, to_v))| {
+            let (head, block) = (index / packed.blocks(), index % packed.blocks());
+            packed.pack_keys(k, head, packed.range(block), to_k);
+            packed.pack_values(v, head, packed.range(block), to_v);
+        });
+        Self { k: to_k, v: to_v, ..packed }
+    }
+
+    fn pack_keys(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [E]) {
+        let tile = self.key_rows * self.steps * E::PER_STEP;
+        for (i, key) in keys.enumerate() {
+            let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
+            let to = &mut to[i / self.key_rows * tile + i % self.key_rows * E::PER_STEP..];
+            for (step, values) in from.chunks(E::PER_STEP).enumerate() {
+                to[step * self.key_rows * E::PER_STEP..][..values.len()].copy_from_slice(values);
+            }
+        }
+    }
+
+    fn pack_values(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [E]) {
+        for (i, key) in keys.enumerate() {
+            let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
+            for (tile, values) in from.chunks(self.channel_rows).enumerate() {
+                let to = &mut to[(tile * KEYS + i / E::PER_STEP * E::PER_STEP) * self.channel_rows + i % E::PER_STEP..];
+                for (to, value) in to.iter_mut().step_by(E::PER_STEP).zip(values) {
+                    *to = *value;
+                }
+            }
+        }
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.keys.div_ceil(KEYS)
+    }
+
+    /// The keys of a block.
+    pub(super) fn range(&self, block: usize) -> Range<usize> {
+        block * KEYS..((block + 1) * KEYS).min(self.keys)
+    }
+
+    /// Values of a block of `k`.
+    fn k_block(&self) -> usize {
+        KEYS * self.steps * E::PER_STEP
+    }
+
+    /// Values of a block of `v`.
+    fn v_block(&self) -> usize {
+        KEYS * self.head_size.next_multiple_of(self.channel_rows)
+    }
+
+    /// A block of a head's keys and values.
+    pub(super) fn block(&self, head: usize, block: usize) -> (&[E], &[E]) {
+        let index = head * self.blocks() + block;
+        (&self.k[index * self.k_block()..][..self.k_block()], &self.v[index * self.v_block()..][..self.v_block()])
+    }
+}

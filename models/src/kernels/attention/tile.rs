@@ -1,0 +1,340 @@
+//! The loops of one thread.
+
+use std::ops::Range;
+
+use super::pack::{KEYS, Packed};
+use super::{Place, Tokens};
+use crate::kernels::isa::Kernel;
+use crate::kernels::shared::Shared;
+use crate::kernels::simd::Simd;
+use crate::kernels::{Element, Isa, math};
+
+/// Vectors of queries in a tile.
+pub(super) const VECTORS: usize = 2;
+
+/// The largest score so far of a query that has seen no key.
+const LOWEST: f32 = -1e38;
+
+/// Most lanes of a query tile.
+const LANES: usize = VECTORS * 16;
+
+/// A block of queries of one head, for one thread.
+pub(super) struct Job<'a, E> {
+    pub(super) q: &'a Tokens<'a, E>,
+    pub(super) packed: &'a Packed<E>,
+    pub(super) head: usize,
+    pub(super) queries: Range<usize>,
+    pub(super) scale: f32,
+    pub(super) causal: bool,
+    pub(super) out: Shared<'a, E>,
+    pub(super) place: Place,
+}
+
+/// The rows that a register tile of a set can have, the larger first: sums, the vectors of a step and one value have to fit into
+/// the registers.
+const fn limits(registers: usize, step_registers: usize) -> [usize; 2] {
+    match (registers - step_registers * (VECTORS + 1)) / VECTORS {
+        12.. => [12, 8],
+        6.. => [6, 4],
+        _ => [4, 4],
+    }
+}
+
+/// The rows that register tiles can have.
+struct Limits<V, E>(std::marker::PhantomData<(V, E)>);
+
+impl<V: Simd, E: Element> Limits<V, E> {
+    const ROWS: [usize; 2] = limits(V::REGISTERS, if E::PER_STEP == 1 { 1 } else { V::PAIR_REGISTERS });
+}
+
+/// The rows that register tiles can have on a set.
+pub(super) fn tile_rows<E: Element>(isa: Isa) -> [usize; 2] {
+    struct Rows<E>(std::marker::PhantomData<E>);
+    impl<E: Element> Kernel for Rows<E> {
+        type Out = [usize; 2];
+
+        #[inline(always)]
+        unsafe fn run<V: Simd>(self) -> [usize; 2] {
+            Limits::<V, E>::ROWS
+        }
+    }
+    isa.run(Rows::<E>(std::marker::PhantomData))
+}
+
+/// What is known of the queries of a tile.
+#[repr(align(64))]
+struct State {
+    /// The largest score so far, times the factor of the exponent.
+    largest: [f32; LANES],
+    /// The sum of 2^(score * factor - largest).
+    sum: [f32; LANES],
+    /// What the sums so far are multiplied with.
+    shrink: [f32; LANES],
+}
+
+/// The scores of a block of keys, and then their probabilities.
+#[repr(align(64))]
+struct Scores([f32; KEYS * LANES]);
+
+impl<E: Element> Kernel for Job<'_, E> {
+    type Out = ();
+
+    /// Relies on what `attention` has made sure of.
+    #[inline(always)]
+    unsafe fn run<V: Simd>(self) {
+        let lanes = VECTORS * V::LANES;
+        let Packed { head_size, steps, key_rows, channel_rows, .. } = *self.packed;
+        let tiles = self.queries.len().div_ceil(lanes);
+        let line = steps * lanes * E::PER_STEP;
+        let mut q = vec![E::default(); tiles * line];
+        for (i, query) in self.queries.clone().enumerate() {
+            let from = &self.q.data[self.q.at(query) + self.head * head_size..][..head_size];
+            let to = &mut q[i / lanes * line + i % lanes * E::PER_STEP..];
+            for (step, values) in from.chunks(E::PER_STEP).enumerate() {
+                to[step * lanes * E::PER_STEP..][..values.len()].copy_from_slice(values);
+            }
+        }
+        // Per tile: for each channel the weighted sums of the tile's queries.
+        let channel_tiles = head_size.div_ceil(channel_rows);
+        let area = channel_tiles * channel_rows * lanes;
+        let mut sums = vec![0.0f32; tiles * area];
+        let fresh = || State { largest: [LOWEST; LANES], sum: [0.0; LANES], shrink: [0.0; LANES] };
+        let mut states: Vec<State> = (0..tiles).map(|_| fresh()).collect();
+        let mut scores = Scores([0.0; KEYS * LANES]);
+
+        for block in 0..self.packed.blocks() {
+            let keys = self.packed.range(block);
+            let (k, v) = self.packed.block(self.head, block);
+            for (tile, state) in states.iter_mut().enumerate() {
+                let first = self.queries.start + tile * lanes;
+                if self.causal && keys.start >= first + lanes {
+                    continue;
+                }
+                // SAFETY: the caller vouches for the set; the packed rows, the queries and the sums are as long as the tiles
+                // say, and the scores have room for a block of keys.
+                unsafe {
+                    let scores = scores.0.as_mut_ptr();
+                    Product {
+                        rows: k.as_ptr(),
+                        row_tile: key_rows * steps * E::PER_STEP,
+                        tiles: keys.len().div_ceil(key_rows),
+                        vectors: q.as_ptr().add(tile * line),
+                        steps,
+                        sums: scores,
+                        shrink: std::ptr::null(),
+                    }
+                    .run::<V>(key_rows);
+                    if self.causal && keys.end > first + 1 {
+                        mask::<V>(scores, keys.clone(), first);
+                    }
+                    softmax::<V, E>(scores, keys.len(), self.scale * std::f32::consts::LOG2_E, state);
+                    Product {
+                        rows: v.as_ptr(),
+                        row_tile: channel_rows * KEYS,
+                        tiles: channel_tiles,
+                        vectors: scores.cast_const().cast::<E>(),
+                        steps: keys.len().div_ceil(E::PER_STEP),
+                        sums: sums.as_mut_ptr().add(tile * area),
+                        shrink: state.shrink.as_ptr(),
+                    }
+                    .run::<V>(channel_rows);
+                }
+            }
+        }
+        for (tile, state) in states.iter().enumerate() {
+            let first = self.queries.start + tile * lanes;
+            let queries = first..(first + lanes).min(self.queries.end);
+            // SAFETY: the caller vouches for the set, and for the place of each query.
+            unsafe { self.finish::<V>(&sums[tile * area..][..area], state, queries) };
+        }
+    }
+}
+
+impl<E: Element> Job<'_, E> {
+    /// Divides the sums of a tile and stores them, query by query.
+    ///
+    /// # Safety
+    /// The processor must have the set of `V`; the place must lie within `out`.
+    #[inline(always)]
+    unsafe fn finish<V: Simd>(&self, sums: &[f32], state: &State, queries: Range<usize>) {
+        let (lanes, size) = (VECTORS * V::LANES, self.packed.head_size);
+        for (lane, query) in queries.enumerate() {
+            let Place { start, row, pixel, width, .. } = self.place;
+            let to = start + query / width * row + query % width * pixel + self.head * size;
+            let whole = 1.0 / state.sum[lane];
+            let mut spare = [0.0f32; 16];
+            let mut c = 0;
+            while c < size {
+                let many = (size - c).min(V::LANES);
+                for (i, value) in spare[..many].iter_mut().enumerate() {
+                    *value = sums[(c + i) * lanes + lane];
+                }
+                // SAFETY: `many` channels of this query are left, and no one else writes to them; 16 values are enough for
+                // any vector.
+                unsafe {
+                    let values = V::load(spare.as_ptr()).mul(V::splat(whole));
+                    if many == V::LANES {
+                        E::store(values, self.out.at(to + c));
+                    } else {
+                        let mut rounded = [E::default(); 16];
+                        E::store(values, rounded.as_mut_ptr());
+                        std::ptr::copy_nonoverlapping(rounded.as_ptr(), self.out.at(to + c), many);
+                    }
+                }
+                c += many;
+            }
+        }
+    }
+}
+
+/// Pushes the scores of keys that a query must not see far below all others.
+///
+/// # Safety
+/// The processor must have the set of `V`; `scores` must hold a line of `VECTORS` vectors per key.
+#[inline(always)]
+unsafe fn mask<V: Simd>(scores: *mut f32, keys: Range<usize>, first: usize) {
+    let lanes = VECTORS * V::LANES;
+    let numbers: [f32; LANES] = std::array::from_fn(|lane| lane as f32);
+    // The keys in front are seen by all queries.
+    for key in keys.start.max(first + 1)..keys.end {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            for v in 0..VECTORS {
+                let at = scores.add((key - keys.start) * lanes + v * V::LANES);
+                let ahead = V::load(numbers.as_ptr().add(v * V::LANES)).sub(V::splat((key - first) as f32));
+                ahead.min(V::splat(0.0)).fma(V::splat(1e30), V::load(at)).store(at);
+            }
+        }
+    }
+}
+
+/// Turns a block's scores into 2^(score * factor - largest), in place, as steps of `E`, and goes on with the sums.
+///
+/// # Safety
+/// The processor must have the set of `V`; `scores` must hold a line of `VECTORS` vectors per key.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn softmax<V: Simd, E: Element>(scores: *mut f32, keys: usize, factor: f32, state: &mut State) {
+    let lanes = VECTORS * V::LANES;
+    // SAFETY: passed on from the caller. A step of probabilities takes as many bytes as one line of scores, and is written
+    // after the lines that it is made of have been read.
+    unsafe {
+        let factor = V::splat(factor);
+        let mut largest = [V::splat(f32::NEG_INFINITY); VECTORS];
+        for key in 0..keys {
+            for v in 0..VECTORS {
+                largest[v] = V::load(scores.add(key * lanes + v * V::LANES)).max(largest[v]);
+            }
+        }
+        let mut sums = [V::splat(0.0); VECTORS];
+        for v in 0..VECTORS {
+            let at = state.largest.as_mut_ptr().add(v * V::LANES);
+            let before = V::load(at);
+            largest[v] = largest[v].mul(factor).max(before);
+            largest[v].store(at);
+            let shrink = math::exp2(before.sub(largest[v]));
+            shrink.store(state.shrink.as_mut_ptr().add(v * V::LANES));
+            sums[v] = V::load(state.sum.as_ptr().add(v * V::LANES)).mul(shrink);
+            largest[v] = V::splat(0.0).sub(largest[v]);
+        }
+        let probabilities: *mut E = scores.cast();
+        for key in (0..keys).step_by(E::PER_STEP) {
+            for v in 0..VECTORS {
+                let at = scores.cast_const().add(key * lanes + v * V::LANES);
+                let one = math::exp2(V::load(at).fma(factor, largest[v]));
+                let mut two = V::splat(0.0);
+                sums[v] = sums[v].add(one);
+                if E::PER_STEP == 2 && key + 1 < keys {
+                    two = math::exp2(V::load(at.add(lanes)).fma(factor, largest[v]));
+                    sums[v] = sums[v].add(two);
+                }
+                E::store_step(one, two, probabilities.add(key * lanes + v * V::LANES * E::PER_STEP));
+            }
+        }
+        for v in 0..VECTORS {
+            sums[v].store(state.sum.as_mut_ptr().add(v * V::LANES));
+        }
+    }
+}
+
+/// A product of packed rows with vectors of queries.
+struct Product<E> {
+    /// Per tile of rows: for each step, that step of each row.
+    rows: *const E,
+    /// Values of a tile of rows.
+    row_tile: usize,
+    tiles: usize,
+    /// Per step `VECTORS` vectors.
+    vectors: *const E,
+    steps: usize,
+    /// `VECTORS` vectors per row.
+    sums: *mut f32,
+    /// What the sums are multiplied with first, or null where they start at zero.
+    shrink: *const f32,
+}
+
+impl<E: Element> Product<E> {
+    /// All tiles, of `rows` rows each.
+    ///
+    /// # Safety
+    /// The processor must have the set of `V`, `rows` must be one of its `Limits`, and the pointers as good as they say.
+    #[inline(always)]
+    unsafe fn run<V: Simd>(&self, rows: usize) {
+        let most = const { Limits::<V, E>::ROWS[0] };
+        // SAFETY: passed on from the caller.
+        unsafe {
+            if const { Limits::<V, E>::ROWS[0] == 12 } {
+                if rows == most { self.tiles::<V, 12>() } else { self.tiles::<V, 8>() }
+            } else if const { Limits::<V, E>::ROWS[0] == 6 } && rows == most {
+                self.tiles::<V, 6>();
+            } else {
+                self.tiles::<V, 4>();
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `run`, for tiles of `P` rows. As in the convolution, the loops run over constant ranges, so that the sums stay in
+    /// registers.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
+    unsafe fn tiles<V: Simd, const P: usize>(&self) {
+        let lanes = VECTORS * V::LANES;
+        for tile in 0..self.tiles {
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let to = self.sums.add(tile * P * lanes);
+                let mut sums = [[V::splat(0.0); VECTORS]; P];
+                if !self.shrink.is_null() {
+                    for p in 0..P {
+                        for v in 0..VECTORS {
+                            let shrink = V::load(self.shrink.add(v * V::LANES));
+                            sums[p][v] = V::load(to.add(p * lanes + v * V::LANES)).mul(shrink);
+                        }
+                    }
+                }
+                let mut rows = self.rows.add(tile * self.row_tile);
+                let mut vectors = self.vectors;
+                for _ in 0..self.steps {
+                    let mut factors = [E::step::<V>(vectors); VECTORS];
+                    for v in 1..VECTORS {
+                        factors[v] = E::step::<V>(vectors.add(v * V::LANES * E::PER_STEP));
+                    }
+                    for p in 0..P {
+                        let value = E::splat::<V>(rows.add(p * E::PER_STEP));
+                        for v in 0..VECTORS {
+                            sums[p][v] = E::mac(sums[p][v], value, factors[v]);
+                        }
+                    }
+                    rows = rows.add(P * E::PER_STEP);
+                    vectors = vectors.add(lanes * E::PER_STEP);
+                }
+                for p in 0..P {
+                    for v in 0..VECTORS {
+                        sums[p][v].store(to.add(p * lanes + v * V::LANES));
+                    }
+                }
+            }
+        }
+    }
+}
