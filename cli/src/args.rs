@@ -112,8 +112,8 @@ pub(crate) struct Bench {
     /// List what can be measured
     #[arg(long)]
     pub list: bool,
-    /// Only in these numbers [default: both]
-    #[arg(long, value_name = "f32|bf16", hide_possible_values = true)]
+    /// Only in these numbers: f32 or bf16 [default: auto, both]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub precision: Option<Numbers>,
     /// Runs of each work after one to warm up; long ones stop after 20 seconds
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -126,19 +126,12 @@ pub(crate) struct Bench {
 /// The numbers that networks compute in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Numbers {
+    /// What is fastest here
+    Auto,
     /// 32 bits
     F32,
     /// The upper half of it, with sums in f32
     Bf16,
-}
-
-impl From<Numbers> for models::Precision {
-    fn from(numbers: Numbers) -> Self {
-        match numbers {
-            Numbers::F32 => Self::F32,
-            Numbers::Bf16 => Self::Bf16,
-        }
-    }
 }
 
 #[derive(Args, Debug)]
@@ -215,6 +208,9 @@ pub(crate) struct Controls {
     /// Steps in which detail is sampled; more are finer and slower [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
+    /// Numbers that the networks compute in: auto, f32 or bf16 [default: auto, the fastest]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub precision: Option<Numbers>,
     /// Edge of the tiles that the networks work in; changes memory and time, never the picture
     #[arg(short, long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=8192))]
     pub tile: Option<u32>,

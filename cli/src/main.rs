@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let terminal = terminal::Terminal::new(cli.talk);
     if let Err(message) = models::kernels::Isa::asked() {
         terminal.error(&message, Some("leave the variable out to use the best set"));
-        return ExitCode::from(report::USAGE);
+        return ExitCode::from(2);
     }
     ExitCode::from(match cli.verb {
         Verb::Upscale(args) => commands::upscale::run(&terminal, &stop::Stop::listen(), &args),

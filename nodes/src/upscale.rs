@@ -1,5 +1,5 @@
 use crate::{
-    backend::{self, Watched},
+    backend::{self, Precision, Watched},
     pixel::resample::{self, Filter},
 };
 use engine::{
@@ -32,6 +32,8 @@ engine::node! {
         /// Edge of the tiles that the network works on, in pixels of the picture that comes in.
         #[schemars(range(min = 16, max = 4096))]
         tile: u32 = Faithful::TILE,
+        /// Numbers that the network computes in.
+        precision: Precision = Precision::Auto,
     }
 }
 
@@ -63,8 +65,12 @@ impl Node for Upscale {
         }
     }
 
+    fn reduced(&self) -> bool {
+        self.precision.reduced()
+    }
+
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])
+        Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()])
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
@@ -75,7 +81,7 @@ impl Node for Upscale {
         let Ok(factor) = self.factor(*scale) else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
-        let mut forecast = cost(size, factor, seen.thrift.edge(self.tile));
+        let mut forecast = cost(size, factor, seen.thrift.edge(self.tile), self.precision);
         let target = size.scaled(*scale);
         if target != enlarged(size, factor) {
             forecast.working_bytes += enlarged(size, factor).area() * 12;
@@ -89,7 +95,7 @@ impl Node for Upscale {
         let factor = self.factor(scale).ok()?.get();
         // Between whole factors the result is resampled, with a phase that depends on the whole picture.
         (f64::from(factor) == scale)
-            .then(|| Some(Reach { fields: vec!["image"], factor, halo: Faithful::embedded().ok()?.radius() }))
+            .then(|| Some(Reach { fields: vec!["image"], factor, halo: self.precision.faithful().ok()?.radius() }))
             .flatten()
     }
 
@@ -102,7 +108,7 @@ impl Node for Upscale {
         if factor == Factor::X1 && condition == Default::default() {
             return Ok((*image).clone());
         }
-        let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile)?;
+        let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile, self.precision)?;
         let (from, between) = (image.size(), enlarged(image.size(), factor));
         let to = from.scaled(scale);
         let mut samples = if between == to {
@@ -133,8 +139,8 @@ fn enlarged(size: Size, factor: Factor) -> Size {
 }
 
 /// What a run of the faithful network costs; without outputs.
-pub(crate) fn cost(size: Size, factor: Factor, tile: u32) -> Forecast {
-    let net = Faithful::embedded();
+pub(crate) fn cost(size: Size, factor: Factor, tile: u32, precision: Precision) -> Forecast {
+    let net = precision.faithful();
     let flops = net.as_ref().map_or(0.0, |net| net.flops_per_pixel(factor));
     let radius = net.as_ref().map_or(0, |net| u64::from(net.radius()));
     let edge = u64::from(tile.max(1));
@@ -152,11 +158,12 @@ pub(crate) fn enlarge(
     damage: Option<&Damage>,
     factor: Factor,
     tile: u32,
+    precision: Precision,
 ) -> NodeResult<Vec<f32>> {
-    let net = Faithful::embedded().map_err(backend::failure)?;
     let rgb = backend::colours(image);
     let picture = backend::picture(&rgb, image.size())?;
     let mut watch = Watched { cx, part: 0, parts: 1 };
+    let net = precision.within(cx).faithful()?;
     net.enlarge(picture, backend::condition(damage), factor, cx.edge(tile), &mut watch).map_err(backend::failure)
 }
 

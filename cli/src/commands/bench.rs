@@ -13,7 +13,7 @@ use models::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::Bench,
+    args::{Bench, Numbers},
     peak_memory,
     speed::Peaks,
     terminal::{Terminal, print},
@@ -69,7 +69,12 @@ pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
     }
     for work in works {
         for precision in [Precision::F32, Precision::Bf16] {
-            if args.precision.is_some_and(|only| precision != Precision::from(only)) {
+            let wanted = match args.precision {
+                None | Some(Numbers::Auto) => true,
+                Some(Numbers::F32) => precision == Precision::F32,
+                Some(Numbers::Bf16) => precision == Precision::Bf16,
+            };
+            if !wanted {
                 continue;
             }
             let timed = match Timed::measure(work, precision, usize::from(args.rounds)) {
@@ -177,11 +182,7 @@ fn serve() -> u8 {
     0
 }
 
-fn answer(
-    line: &str,
-    peaks: &Peaks,
-    last: &mut Option<(&'static Work, Precision, Prepared)>,
-) -> Result<Value, String> {
+fn answer(line: &str, peaks: &Peaks, last: &mut Option<(&'static Work, Precision, Prepared)>) -> Result<Value, String> {
     let request: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let field = |name: &str| request[name].as_str().ok_or_else(|| format!("`{name}` is missing"));
     let work = find(field("work")?)?;

@@ -6,12 +6,13 @@ use crate::{
     terminal::{Terminal, print},
 };
 use engine::{Failure, value::SampleDepth};
+use models::{Precision, kernels::Isa};
 use nodes::{
     degrade_detect::{self, judge, measure},
     limits::Limits,
 };
 use serde_json::json;
-use std::{path::PathBuf, thread};
+use std::path::PathBuf;
 
 pub(crate) fn run(terminal: &Terminal) -> u8 {
     let mut healthy = true;

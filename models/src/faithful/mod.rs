@@ -10,6 +10,10 @@ use crate::layers::Weights;
 use crate::{Card, Compute, DamageCondition, Factor, Picture, Precision, Result, Watch};
 use net::Net;
 
+/// The network that ships in the binary, and what it is once it is unpacked: in f32, in bf16.
+static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
+static NETS: [OnceLock<Result<Faithful>>; 2] = [const { OnceLock::new() }; 2];
+
 /// The faithful network with its weights.
 pub struct Faithful {
     net: Net,
@@ -21,15 +25,24 @@ impl Faithful {
     /// A good edge for the tiles of [`Faithful::enlarge`], in pixels of the input.
     pub const TILE: u32 = 128;
 
-    /// The network that ships in the binary, read on the first call for each precision.
+    /// The network that ships in the binary, unpacked on the first call for each precision.
     ///
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded(precision: Precision) -> Result<&'static Self> {
-        static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
-        static NETS: [OnceLock<Result<Faithful>>; 2] = [OnceLock::new(), OnceLock::new()];
         let net = &NETS[usize::from(precision == Precision::Bf16)];
         net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
+    }
+
+    /// blake3 of the model file that ships in the binary. It is not unpacked for this.
+    pub fn embedded_digest() -> [u8; 32] {
+        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
+        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+    }
+
+    /// Whether this process has unpacked the network that ships in the binary.
+    pub fn is_unpacked() -> bool {
+        NETS.iter().any(|net| net.get().is_some())
     }
 
     /// Reads a network of any width and number of blocks from the bytes of a safetensors file.
