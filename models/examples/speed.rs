@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use half::bf16;
-use models::kernels::{Activation, After, Conv, Element, Isa, Place, Source, convert, peak};
+use models::kernels::{
+    Activation, After, Conv, Element, Isa, Place, Source, Tokens, attention, convert, group_norm, layer_norm, peak, rms_norm,
+};
 use models::{DamageCondition, Detail, Factor, Faithful, Picture, Sampling, Unwatched};
 
 /// Best seconds of `times` runs.
@@ -66,10 +68,76 @@ fn convolution<E: Element>(channels: (usize, usize), edge: usize, kernel: usize,
     );
 }
 
-fn convolutions<E: Element>() {
+/// Pixels of one row, with values of order one that differ.
+fn map<E: Element>(len: usize, seed: usize) -> Vec<E> {
+    let values: Vec<f32> = (seed..seed + len).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
+    let mut map = vec![E::default(); len];
+    convert(&values, &mut map);
+    map
+}
+
+fn attentions<E: Element>(peak: f64) {
+    for (heads, queries, keys, size, causal) in [
+        (8, 4096, 4096, 40, false),
+        (8, 1024, 1024, 80, false),
+        (8, 256, 256, 160, false),
+        (8, 64, 64, 160, false),
+        (8, 4096, 77, 40, false),
+        (8, 1024, 77, 80, false),
+        (1, 4096, 4096, 512, false),
+        (12, 77, 77, 64, true),
+    ] {
+        let channels = heads * size;
+        let (q, k, v) = (map::<E>(queries * channels, 1), map(keys * channels, 5), map(keys * channels, 11));
+        let mut out = vec![E::default(); queries * channels];
+        let place = Place { start: 0, row: queries * channels, pixel: channels, width: queries, height: 1 };
+        let [tokens_q, tokens_k, tokens_v] = [&q, &k, &v].map(|map| Tokens::line(map, channels));
+        let scale = 1.0 / (size as f32).sqrt();
+        let flops = 4.0 * (heads * queries * keys * size) as f64 / if causal { 2.0 } else { 1.0 } / 1e9;
+        let seconds = best((100.0 / flops).clamp(5.0, 100.0) as usize, || {
+            attention(Isa::detect(), tokens_q, tokens_k, tokens_v, heads, size, scale, causal, &mut out, place);
+        });
+        println!(
+            "{} attention, {heads:2} heads of {size:3}, {queries:4} queries, {keys:4} keys{}: {:7.3} ms, {:6.1} GFLOP/s ({:.0} %)",
+            std::any::type_name::<E>(),
+            if causal { ", causal" } else { "" },
+            seconds * 1e3,
+            flops / seconds,
+            flops / seconds / peak * 100.0
+        );
+    }
+}
+
+/// How fast a map is normalised, in GB/s of the map read and the map written, each counted once.
+fn norms<E: Element>() {
+    for (channels, edge) in [(320, 64), (1280, 16), (128, 256)] {
+        let (pixels, isa) = (edge * edge, Isa::detect());
+        let data = map::<E>(pixels * channels, 3);
+        let mut out = vec![E::default(); data.len()];
+        let place = Place { start: 0, row: edge * channels, pixel: channels, width: edge, height: edge };
+        let from = Tokens { data: &data, start: 0, row: place.row, pixel: channels, width: edge, height: edge };
+        let (weight, bias) = (vec![1.0; channels], vec![0.0; channels]);
+        let gigabytes = 2.0 * size_of_val(&data[..]) as f64 / 1e9;
+        let print = |name: &str, seconds: f64| {
+            let rate = gigabytes / seconds;
+            let format = std::any::type_name::<E>();
+            println!("{format} {name}, {channels:4} at {edge}x{edge}: {:7.3} ms, {rate:5.1} GB/s", seconds * 1e3);
+        };
+        for (name, activation) in [("group norm", Activation::Identity), ("group norm with SiLU", Activation::Silu)] {
+            let run = || group_norm(isa, from, 32, &weight, &bias, 1e-5, activation, &mut out, place);
+            print(name, best(50, run));
+        }
+        print("layer norm", best(50, || layer_norm(isa, from, &weight, &bias, 1e-5, &mut out, place)));
+        print("RMS norm", best(50, || rms_norm(&data, &mut out, &weight, 0, place.row, edge, edge)));
+    }
+}
+
+fn kernels<E: Element>() {
     let threads = rayon::current_num_threads();
     let peak = peak::<E>(Isa::detect()) * threads as f64 / 1e9;
     println!("{:?}, {threads} threads, peak {peak:.1} GFLOP/s", Isa::detect());
+    attentions::<E>(peak);
+    norms::<E>();
     for (channels, edge) in [(48, 64), (64, 256), (320, 64), (640, 32), (1280, 16)] {
         convolution::<E>((channels, channels), edge, 3, 1, peak);
     }
@@ -79,8 +147,8 @@ fn convolutions<E: Element>() {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    convolutions::<f32>();
-    convolutions::<bf16>();
+    kernels::<f32>();
+    kernels::<bf16>();
     let files: Vec<Vec<u8>> = std::env::args().skip(1).map(std::fs::read).collect::<Result<_, _>>()?;
     let (own_faithful, own_detail);
     let (faithful, detail) = if let [faithful, detail] = &files[..] {
