@@ -23,7 +23,8 @@ MODELS = HERE.parents[1] / "target" / "peers"
 
 def models_folder():
     """Another folder for whatever else the files would hold."""
-    sources = [HERE / name for name in ("shapes.py", "networks.py", "export.py", "requirements.txt")]
+    upscalers = HERE.parents[1] / "models" / "tests" / "parity" / "upscalers.py"
+    sources = [upscalers, *(HERE / name for name in ("shapes.py", "networks.py", "export.py", "requirements.txt"))]
     digest = hashlib.sha256(b"".join(s.read_bytes() for s in sources)).hexdigest()[:8]
     folder = MODELS / digest
     folder.mkdir(parents=True, exist_ok=True)
