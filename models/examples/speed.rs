@@ -1,112 +1,59 @@
-//! Prints how fast the kernels and the embedded networks are: `cargo run --release -p upweave-models --example speed`.
-//! With paths of a faithful and a detail file as arguments, those are measured instead of the embedded ones.
+//! Prints how fast the works of `models::bench` are: `cargo run --release -p upweave-models --example speed [f32|bf16]
+//! [NAME...]`.
 
 use std::time::Instant;
 
 use half::bf16;
-use models::kernels::{Activation, After, Conv, Element, Isa, Place, Source, convert, peak};
-use models::{DamageCondition, Detail, Factor, Faithful, Picture, Sampling, Unwatched};
+use models::Precision;
+use models::bench::{WORKS, prepare};
+use models::kernels::{Isa, peak};
 
-/// Best seconds of `times` runs.
-fn best(times: usize, mut run: impl FnMut()) -> f64 {
-    let once = |_| {
-        let start = Instant::now();
-        run();
-        start.elapsed().as_secs_f64()
-    };
-    (0..times).map(once).fold(f64::INFINITY, f64::min)
-}
-
-/// Seconds that all threads of this process have spent on processors, where Linux tells: on a machine that is busy with
-/// other things, the clock on the wall says little.
-fn processor_seconds() -> Option<f64> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-    let nanoseconds = |task: std::fs::DirEntry| -> Option<f64> {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
-    };
-    Some(tasks.flatten().filter_map(nanoseconds).sum::<f64>() / 1e9)
-}
-
-/// Runs once and prints the speed, given the megapixels and the GFLOP of one run.
-fn whole(name: &str, pixels: f64, work: f64, run: impl FnOnce() -> models::Result<Vec<f32>>) -> models::Result<()> {
-    let (start, before) = (Instant::now(), processor_seconds());
-    run()?;
-    let (wall, after) = (start.elapsed().as_secs_f64(), processor_seconds());
-    print!("{name}: {:.3} MP/s, {:.1} GFLOP/s", pixels / wall, work / wall);
-    if let (Some(before), Some(after)) = (before, after) {
-        let busy = after - before;
-        print!("; per processor second {:.3} MP, {:.1} GFLOP", pixels / busy, work / busy);
-    }
-    println!();
-    Ok(())
-}
-
-fn convolution<E: Element>(channels: (usize, usize), edge: usize, kernel: usize, stride: usize, peak: f64) {
-    let (inputs, outputs) = channels;
-    let weights = vec![0.01; outputs * inputs * kernel * kernel];
-    let conv = Conv::<E>::new(Isa::detect(), &weights, &vec![0.1; outputs], inputs, kernel, stride);
-    let row = (edge * stride + 2) * inputs;
-    let len = row * (edge * stride + 2);
-    let (mut input, mut out) = (vec![E::default(); len], vec![E::default(); edge * edge * outputs]);
-    convert(&vec![0.5f32; len], &mut input);
-    let source = Source { data: &input, start: 0, row, pixel: inputs };
-    let place = Place { start: 0, row: edge * outputs, pixel: outputs, width: edge, height: edge };
-    let flops = conv.flops() as f64 * (edge * edge) as f64 / 1e9;
-    let times = (20.0 / flops).clamp(5.0, 100.0) as usize;
-    let mut seconds = |activation| best(times, || conv.run(source, &mut out, place, After::only(activation)));
-    let (bare, silu) = (seconds(Activation::Identity), seconds(Activation::Silu));
-    println!(
-        "{} {kernel}x{kernel} stride {stride}, {inputs:4} -> {outputs:4} at {edge}x{edge}: {:6.1} GFLOP/s ({:.0} %), with SiLU {:6.1} ({:.0} %)",
-        std::any::type_name::<E>(),
-        flops / bare,
-        flops / bare / peak * 100.0,
-        flops / silu,
-        flops / silu / peak * 100.0
-    );
-}
-
-fn convolutions<E: Element>() {
-    let threads = rayon::current_num_threads();
-    let peak = peak::<E>(Isa::detect()) * threads as f64 / 1e9;
-    println!("{:?}, {threads} threads, peak {peak:.1} GFLOP/s", Isa::detect());
-    for (channels, edge) in [(48, 64), (64, 256), (320, 64), (640, 32), (1280, 16)] {
-        convolution::<E>((channels, channels), edge, 3, 1, peak);
-    }
-    convolution::<E>((320, 2560), 64, 1, 1, peak);
-    convolution::<E>((1280, 320), 64, 1, 1, peak);
-    convolution::<E>((64, 64), 32, 2, 2, peak);
+/// The most memory that this process has had so far, in MB, where Linux tells.
+fn most_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    convolutions::<f32>();
-    convolutions::<bf16>();
-    let files: Vec<Vec<u8>> = std::env::args().skip(1).map(std::fs::read).collect::<Result<_, _>>()?;
-    let (own_faithful, own_detail);
-    let (faithful, detail) = if let [faithful, detail] = &files[..] {
-        (own_faithful, own_detail) = (Faithful::from_safetensors(faithful)?, Detail::from_safetensors(detail)?);
-        (&own_faithful, &own_detail)
-    } else {
-        (Faithful::embedded()?, Detail::embedded()?)
+    let mut names: Vec<String> = std::env::args().skip(1).collect();
+    let precisions: &[Precision] = match names.first().map(String::as_str) {
+        Some("f32") => &[Precision::F32],
+        Some("bf16") => &[Precision::Bf16],
+        _ => &[Precision::F32, Precision::Bf16],
     };
-
-    let (width, height) = (512, 384);
-    let rgb: Vec<f32> = (0..3 * width * height).map(|i| (i % 251) as f32 / 251.0).collect();
-    let picture = Picture::new(width, height, &rgb)?;
-    let pixels = f64::from(width * height) / 1e6;
-    for factor in [Factor::X2, Factor::X4] {
-        for tile in [64, Faithful::TILE, 256, 512] {
-            let (name, area) = (format!("enlarge x{}, tiles of {tile}", factor.get()), f64::from(factor.get().pow(2)));
-            let work = faithful.flops_per_pixel(factor) * pixels / 1e3;
-            let damage = DamageCondition::default();
-            whole(&name, pixels * area, work, || faithful.enlarge(picture, damage, factor, tile, &mut Unwatched))?;
+    names.retain(|name| name != "f32" && name != "bf16");
+    let threads = rayon::current_num_threads();
+    for &precision in precisions {
+        let per_thread = match precision {
+            Precision::F32 => peak::<f32>(Isa::detect()),
+            Precision::Bf16 => peak::<bf16>(Isa::detect()),
+        };
+        let peak = per_thread * threads as f64;
+        println!("{}, {:?}, {threads} threads, peak {:.1} GFLOP/s", precision.name(), Isa::detect(), peak / 1e9);
+        for work in WORKS.iter().filter(|work| names.is_empty() || names.iter().any(|name| name == work.name)) {
+            let mut ready = prepare(work.name, precision)?;
+            // Once to warm up, then for about two seconds.
+            let (mut best, start) = (f64::INFINITY, Instant::now());
+            for round in 0..200 {
+                let start_of_run = Instant::now();
+                ready.run()?;
+                if round > 0 {
+                    best = best.min(start_of_run.elapsed().as_secs_f64());
+                }
+                if round > 1 && start.elapsed().as_secs_f64() > 2.0 {
+                    break;
+                }
+            }
+            let (speed, memory) = (ready.flops / best, most_memory().unwrap_or(0));
+            println!(
+                "  {:20} {:9.2} ms {:8.1} GFLOP/s {:3.0} %  {memory} MB",
+                work.name,
+                best * 1e3,
+                speed / 1e9,
+                speed / peak * 100.0
+            );
         }
-    }
-    for tile in [128, 256, Detail::TILE] {
-        let sampling = Sampling { tile, ..Sampling::default() };
-        let work = detail.flops_per_pixel() * f64::from(sampling.steps) * pixels / 1e3;
-        let name = format!("sample, {} steps, tiles of {tile}", sampling.steps);
-        whole(&name, pixels, work, || detail.sample(picture, &sampling, &mut Unwatched))?;
     }
     Ok(())
 }

@@ -6,8 +6,10 @@ mod run;
 use std::sync::OnceLock;
 
 use crate::layers::Weights;
-use crate::{Backbone, Card, Picture, Result, Watch};
+use crate::{Backbone, Card, Compute, Picture, Result, Watch};
 use net::Net;
+
+static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
 
 /// What kind of picture it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,9 +77,16 @@ impl Detail {
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded() -> Result<&'static Self> {
-        static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
         static NET: OnceLock<Result<Detail>> = OnceLock::new();
-        NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+        NET.get_or_init(|| Self::embedded_on(Compute::default())).as_ref().map_err(Clone::clone)
+    }
+
+    /// The network that ships in the binary, on any device and in any precision. Its weights are packed anew.
+    ///
+    /// # Errors
+    /// When the embedded file is damaged, or the device fails.
+    pub fn embedded_on(compute: Compute) -> Result<Self> {
+        Self::read(FILE, compute)
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.
@@ -85,8 +94,12 @@ impl Detail {
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+        Self::read(file, Compute::default())
+    }
+
+    fn read(file: &[u8], compute: Compute) -> Result<Self> {
         let about = Weights::about(file, "detail")?;
-        let net = Net::load(&Weights::read(file, "detail", "")?)?;
+        let net = Net::load(&Weights::read(file, "detail", "")?.on(compute))?;
         let card = Card {
             name: "detail",
             about: "invents plausible detail over a faithful picture",

@@ -7,8 +7,10 @@ mod run;
 use std::sync::OnceLock;
 
 use crate::layers::Weights;
-use crate::{Card, DamageCondition, Factor, Picture, Result, Watch};
+use crate::{Card, Compute, DamageCondition, Factor, Picture, Result, Watch};
 use net::Net;
+
+static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
 
 /// The faithful network with its weights.
 pub struct Faithful {
@@ -26,9 +28,16 @@ impl Faithful {
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded() -> Result<&'static Self> {
-        static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
         static NET: OnceLock<Result<Faithful>> = OnceLock::new();
-        NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+        NET.get_or_init(|| Self::embedded_on(Compute::default())).as_ref().map_err(Clone::clone)
+    }
+
+    /// The network that ships in the binary, on any device and in any precision. Its weights are packed anew.
+    ///
+    /// # Errors
+    /// When the embedded file is damaged, or the device fails.
+    pub fn embedded_on(compute: Compute) -> Result<Self> {
+        Self::read(FILE, compute)
     }
 
     /// Reads a network of any width and number of blocks from the bytes of a safetensors file.
@@ -36,8 +45,12 @@ impl Faithful {
     /// # Errors
     /// When the file is no faithful network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+        Self::read(file, Compute::default())
+    }
+
+    fn read(file: &[u8], compute: Compute) -> Result<Self> {
         let about = Weights::about(file, "faithful")?;
-        let net = Net::load(&Weights::read(file, "faithful", "")?)?;
+        let net = Net::load(&Weights::read(file, "faithful", "")?.on(compute))?;
         let card = Card {
             name: "faithful",
             about: "enlarges and restores with the least error",
