@@ -5,6 +5,7 @@
 //! count.
 
 mod backbone;
+pub mod bench;
 mod bicubic;
 mod card;
 pub mod detail;
@@ -16,7 +17,10 @@ mod layers;
 pub mod noise;
 mod picture;
 mod planes;
+pub mod stable_diffusion;
 pub mod super_resolution;
+#[cfg(test)]
+mod testing;
 mod tiles;
 mod watch;
 

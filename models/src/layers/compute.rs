@@ -54,6 +54,14 @@ impl Compute {
         Self::Cpu { isa: Isa::detect(), precision }
     }
 
+    /// The instruction set of what runs on the processor.
+    pub(crate) fn isa(&self) -> Isa {
+        match self {
+            Self::Cpu { isa, .. } => *isa,
+            Self::Candle { .. } => Isa::detect(),
+        }
+    }
+
     /// Names what may change the last bits of a result: results of the same family are equal.
     pub fn family(&self) -> String {
         match self {

@@ -3,9 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 
-use super::map::{Values, on_device};
+use super::map::{MARGIN, Values, on_device};
 use super::{Compute, Map, Pool, Precision, Region, Weights, Window};
-use crate::kernels::{Activation, After, Conv, Element, Film, Place, Residual, Source};
+use crate::kernels::{Activation, After, Conv, Element, Film, Place, Residual, Source, Tokens};
 use crate::{Error, Result};
 
 /// A convolution with a bias.
@@ -16,6 +16,8 @@ pub(crate) struct Conv2d {
     channels_out: usize,
     /// The numbers of the result.
     out: Precision,
+    /// The border of the result.
+    margin: usize,
 }
 
 /// The weights as whatever computes wants them.
@@ -137,6 +139,18 @@ impl Number for bf16 {
 }
 
 impl Map {
+    /// Where its pixels lie.
+    pub(super) fn place(&self) -> Place {
+        let (width, height) = (self.region.width(), self.region.height());
+        Place { start: self.at(0, 0), row: self.row(), pixel: self.channels, width, height }
+    }
+
+    /// Its pixels as a sequence, from channel `channel` on.
+    pub(super) fn tokens<E: Number>(&self, channel: usize) -> Tokens<'_, E> {
+        let Place { start, row, pixel, width, height } = self.place();
+        Tokens { data: E::slice(self), start: start + channel, row, pixel, width, height }
+    }
+
     /// The tensor of a map that is known to lie on a device.
     pub(super) fn tensor(&self) -> &Tensor {
         let Values::Tensor(tensor) = &self.values else { panic!("a map that lies on no device") };
@@ -151,6 +165,17 @@ impl Map {
                 let size = (self.region.width(), self.region.height(), self.channels);
                 on_device(&self.fetch()?, size, device, dtype)
             }
+        }
+    }
+
+    /// The map where `compute` computes.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn on(self, compute: &Compute) -> Result<Self> {
+        match compute {
+            Compute::Cpu { .. } => Ok(self),
+            Compute::Candle { device, dtype } => Self::on_device(self.region, self.upload(device, *dtype)?),
         }
     }
 
@@ -253,7 +278,30 @@ impl Conv2d {
             false => vec![0.0; channels_out],
         };
         let values = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in])?;
-        Self::new(weights.compute(), &values, &bias, channels_in, Window::same(1))
+        Ok(Self::new(weights.compute(), &values, &bias, channels_in, Window::same(1))?.with_margin(0))
+    }
+
+    /// Reads fully connected layers of the same input as one, `{name}.weight` (out, in) of each: their results lie one behind
+    /// the other in the channels. `{name}.bias` (out) when they have one.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn joined(
+        weights: &Weights<'_>,
+        names: &[String],
+        channels_in: usize,
+        channels_out: usize,
+        bias: bool,
+    ) -> Result<Self> {
+        let (mut values, mut biases) = (vec![], vec![]);
+        for name in names {
+            values.extend(weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in])?);
+            match bias {
+                true => biases.extend(weights.tensor(&format!("{name}.bias"), &[channels_out])?),
+                false => biases.resize(biases.len() + channels_out, 0.0),
+            }
+        }
+        Ok(Self::new(weights.compute(), &values, &biases, channels_in, Window::same(1))?.with_margin(0))
     }
 
     /// From values that have the shape.
@@ -283,12 +331,17 @@ impl Conv2d {
                 (Packed::Tensors(weights, bias), Precision::F32)
             }
         };
-        Ok(Self { packed, window, channels_in, channels_out: bias.len(), out })
+        Ok(Self { packed, window, channels_in, channels_out: bias.len(), out, margin: MARGIN })
     }
 
     /// The same, with results in other numbers than its inputs: into and out of the precise part of a network.
     pub(crate) fn giving(self, out: Precision) -> Self {
         Self { out, ..self }
+    }
+
+    /// The same, with a border of so many zeros around its results: none where no window will look at it.
+    pub(crate) fn with_margin(self, margin: usize) -> Self {
+        Self { margin, ..self }
     }
 
     /// Floating-point operations per output pixel.
@@ -303,11 +356,6 @@ impl Conv2d {
             Packed::Bf16(conv) => conv.bytes(),
             Packed::Tensors(weights, _) => (weights.elem_count() * weights.dtype().size_in_bytes()) as u64,
         }
-    }
-
-    /// Output channels.
-    pub(super) fn channels_out(&self) -> usize {
-        self.channels_out
     }
 
     /// Whether the weights are tensors on a device.
@@ -346,7 +394,7 @@ impl Conv2d {
             let tensor = then.on_device(self.convolve(input, region)?, region)?;
             return Map::on_device(region, tensor.pad_with_zeros(1, 0, spare)?);
         }
-        let mut out = pool.map(region, self.channels_out + spare, self.out)?;
+        let mut out = pool.padded(region, self.channels_out + spare, self.out, self.margin)?;
         self.run_into(input, &mut out, region, region, then, |place| place, pool)?;
         Ok(out)
     }
@@ -359,13 +407,7 @@ impl Conv2d {
     pub(crate) fn run_beside(&self, map: &mut Map, first: usize, activation: Activation<'_>) -> Result<()> {
         let (region, Window { kernel, before, .. }) = (map.region, self.window);
         assert_eq!(self.window, Window::same(kernel), "the size stays");
-        let place = Place {
-            start: map.at(0, 0) + first,
-            row: map.row(),
-            pixel: map.channels,
-            width: region.width(),
-            height: region.height(),
-        };
+        let place = Place { start: map.at(0, 0) + first, ..map.place() };
         let patch = |map: &Map| {
             assert!(map.margin >= before, "the border is too thin");
             map.at(0, 0) - before * (map.row() + map.channels)

@@ -30,7 +30,7 @@ pub(crate) struct Map {
 }
 
 /// The zeros around a map that are enough for 3x3 convolutions.
-const MARGIN: usize = 1;
+pub(super) const MARGIN: usize = 1;
 
 impl Map {
     /// Values from one row to the next.

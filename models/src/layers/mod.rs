@@ -2,20 +2,25 @@
 //! shapes; activations are [`Map`]s. A layer computes with the kernels of this crate, in f32 or bf16, or with candle's own
 //! operations on a device; what a network says is the same for all of them.
 
+mod attention;
 mod compute;
 mod conv2d;
 mod dense;
+mod embedding;
+mod join;
 mod map;
 mod norm;
 mod region;
 mod upsample;
 mod weights;
 
+pub(crate) use attention::Attention;
 pub use compute::{Compute, Precision};
 pub(crate) use conv2d::{Conv2d, Then};
 pub(crate) use dense::Dense;
+pub(crate) use embedding::Embedding;
 pub(crate) use map::{Map, Pool};
-pub(crate) use norm::RmsNorm;
+pub(crate) use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub(crate) use region::{Region, Window};
 pub(crate) use upsample::Upsample;
 pub(crate) use weights::Weights;

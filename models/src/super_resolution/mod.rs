@@ -1,7 +1,7 @@
 //! The upscalers that people bring along: networks that enlarge by a fixed factor, found from the names of their tensors.
 
-mod rrdb;
-mod srvgg;
+pub(crate) mod rrdb;
+pub(crate) mod srvgg;
 
 pub(crate) use rrdb::Rrdb;
 pub(crate) use srvgg::Srvgg;

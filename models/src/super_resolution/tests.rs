@@ -3,6 +3,7 @@ use candle_core::{DType, Device};
 use super::*;
 use crate::kernels::Isa;
 use crate::noise::gaussian;
+use crate::testing::errors;
 use crate::{Unwatched, layers};
 
 static SRVGG: &[u8] = include_bytes!("../../tests/golden/srvgg_tiny.safetensors");
@@ -23,16 +24,6 @@ fn golden(file: &[u8]) -> (usize, usize, Vec<Vec<f32>>, Vec<Vec<f32>>) {
 
 fn run(net: &SuperResolution, (width, height): (usize, usize), rgb: &[f32], tile: u32) -> Vec<f32> {
     net.run(Picture::new(width as u32, height as u32, rgb).unwrap(), tile, &mut Unwatched).unwrap()
-}
-
-/// Largest error over the scale of what is wanted, and the relative root of the mean squared error.
-fn errors(wanted: &[f32], found: &[f32]) -> (f32, f32) {
-    assert_eq!(wanted.len(), found.len());
-    let scale = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-    let worst = wanted.iter().zip(found).map(|(w, f)| (w - f).abs()).fold(0.0, f32::max);
-    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>();
-    let off = square(&mut wanted.iter().zip(found).map(|(w, f)| w - f));
-    (worst / scale, (off / square(&mut wanted.iter().copied())).sqrt())
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! The parts of Stable Diffusion 1 (Rombach et al. 2022): the text encoder, the U-Net and the autoencoder, with the tensor
+//! names of diffusers and transformers.
+
+mod clip;
+mod resnet;
+mod transformer;
+mod unet;
+mod vae;
+
+pub use clip::{Clip, ClipConfig, ClipText};
+pub use unet::{Unet, UnetConfig};
+pub use vae::{VaeConfig, VaeDecoder, VaeEncoder};
+
+use crate::layers::{Compute, Map, Pool, Precision, Region};
+use crate::picture::zeros;
+use crate::{Error, Result};
+
+/// Buffers that are kept from one run to the next, so that a denoising loop asks for memory only once.
+#[derive(Default)]
+pub struct Scratch(Pool);
+
+/// A map of planes that lie one after the other, in f32 on the processor.
+fn from_planes(planes: &[f32], channels: usize, (width, height): (usize, usize), pool: &mut Pool) -> Result<Map> {
+    let len = width.checked_mul(height).filter(|len| *len > 0).and_then(|plane| plane.checked_mul(channels));
+    if len != Some(planes.len()) {
+        let value = format!("{width}x{height} with {} values", planes.len());
+        return Err(Error::Setting { name: "size", value, hint: "it takes a value for each pixel of each channel" });
+    }
+    let mut map = pool.map(Region::whole(width, height), channels, Precision::F32)?;
+    map.write(|y, row| {
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            for (value, plane) in pixel.iter_mut().zip(planes.chunks_exact(width * height)) {
+                *value = plane[y * width + x];
+            }
+        }
+    })?;
+    Ok(map)
+}
+
+/// Takes [`from_planes`] back.
+fn to_planes(map: &Map) -> Result<Vec<f32>> {
+    let (values, pixels) = (map.fetch()?, map.region.width() * map.region.height());
+    let mut planes = zeros(values.len(), "the result")?;
+    for (plane, c) in planes.chunks_exact_mut(pixels.max(1)).zip(0..) {
+        for (value, pixel) in plane.iter_mut().zip(values.chunks_exact(map.channels)) {
+            *value = pixel[c];
+        }
+    }
+    Ok(planes)
+}
+
+/// A map of vectors that lie one after the other, where and as what `compute` computes.
+fn from_tokens(
+    values: &[f32],
+    channels: usize,
+    compute: &Compute,
+    precision: Precision,
+    pool: &mut Pool,
+) -> Result<Map> {
+    let tokens = values.len() / channels.max(1);
+    if tokens == 0 || tokens * channels != values.len() {
+        let hint = "it takes one vector of the network's width for each token";
+        return Err(Error::Setting { name: "tokens", value: format!("{} values", values.len()), hint });
+    }
+    let mut map = pool.padded(Region::whole(tokens, 1), channels, precision, 0)?;
+    map.write(|_, row| row.copy_from_slice(values))?;
+    map.on(compute)
+}
+
+#[cfg(test)]
+mod tests;

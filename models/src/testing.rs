@@ -1,0 +1,13 @@
+//! What tests of networks have in common.
+
+/// Largest error over the scale of what is wanted, and the relative root of the mean squared error.
+pub(crate) fn errors(wanted: &[f32], found: &[f32]) -> (f32, f32) {
+    assert_eq!(wanted.len(), found.len());
+    let scale = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let worst = wanted.iter().zip(found).map(|(w, f)| (w - f).abs()).fold(0.0, f32::max);
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>();
+    let off = square(&mut wanted.iter().zip(found).map(|(w, f)| w - f));
+    // `max` would lose a NaN.
+    assert!(found.iter().all(|value| value.is_finite()));
+    (worst / scale, (off / square(&mut wanted.iter().copied())).sqrt())
+}
