@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// All works.
-pub const WORKS: [Work; 15] = [
+pub static WORKS: [Work; 15] = [
     work("conv3x3-320-64", "3x3 convolution, 320 channels at 64x64, bias and SiLU", Kind::Conv(320, 64)),
     work("conv3x3-640-32", "3x3 convolution, 640 channels at 32x32, bias and SiLU", Kind::Conv(640, 32)),
     work("conv3x3-64-256", "3x3 convolution, 64 channels at 256x256, bias and SiLU", Kind::Conv(64, 256)),

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
     if args.list {
-        for work in bench::WORKS {
+        for work in &bench::WORKS {
             match terminal.json() {
                 true => terminal.event(json!({ "work": work.name, "about": work.about })),
                 false => print(&format!("{:22}  {}", work.name, work.about)),
@@ -47,7 +47,7 @@ pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
         }
     }
     if works.is_empty() {
-        works.extend(bench::WORKS);
+        works.extend(&bench::WORKS);
     }
     let peaks = Peaks::measure();
     let threads = rayon::current_num_threads();
