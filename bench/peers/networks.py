@@ -80,6 +80,8 @@ def build(work, dtype=torch.float32):
     elif kind == "attention":
         net = Attention(int(numbers[0].split("x")[0]))
     else:
-        net = {"srvgg": Srvgg, "rrdb": RrdbNet, "clip": ClipText, "unet15": Unet, "vae15": VaeDecoder}[kind]()
+        # The published general-purpose x4 files have 32 convolutions.
+        srvgg = lambda: Srvgg(convs=32)  # noqa: E731
+        net = {"srvgg": srvgg, "rrdb": RrdbNet, "clip": ClipText, "unet15": Unet, "vae15": VaeDecoder}[kind]()
     torch.set_default_dtype(torch.float32)
     return net.eval()

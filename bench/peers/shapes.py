@@ -42,7 +42,7 @@ WORKS = {w.name: w for w in (
     linear(4096, 320, 2560),
     linear(4096, 1280, 320),
     attention(8, 4096, 40),
-    network("srvgg-x4-256", 81.2, 1, x=(1, 3, 256, 256)),
+    network("srvgg-x4-256", 158.5, 1, x=(1, 3, 256, 256)),
     network("rrdb-x4-128", 587.4, 1.5, x=(1, 3, 128, 128)),
     network("clip-l-77", 13.3, 1.5, tokens=(1, 77)),
     network("unet15-64", 803, 8, x=(1, 4, 64, 64), t=(1,), context=(1, 77, 768)),
