@@ -72,7 +72,7 @@ pub struct Detail {
 
 impl Detail {
     /// A good edge for tiles: the network looks [`Detail::radius`] pixels far, which small tiles pay for.
-    pub const TILE: u32 = 1024;
+    pub const TILE: u32 = 2048;
 
     /// The network that ships in the binary, unpacked on the first call for each precision.
     ///

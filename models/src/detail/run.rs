@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::net::Net;
 use super::{Sampling, residual_scale};
-use crate::layers::{Map, Pool, Precision, Region};
+use crate::layers::{Map, Pool, Region};
 use crate::noise::gaussian;
 use crate::picture::{room, zeros};
 use crate::planes;
@@ -43,7 +43,7 @@ pub(super) fn sample(
                 watch.step(done, total)?;
                 continue;
             }
-            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24, Precision::F32)?;
+            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24, net.precision)?;
             frame.fill_halves(&z, &mut halves)?;
             let velocity = net.velocity(&halves, |map, first| frame.fill_full(&z, map, first), &e, &mut pool)?;
             pool.give(halves);
