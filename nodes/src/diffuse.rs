@@ -3,7 +3,7 @@ use crate::{
     pixel::{gaussian, room, zeros},
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
     digest::{Digest, Digester},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
@@ -176,8 +176,11 @@ impl Node for Diffuse {
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
         // The coarser condition goes through the faithful network.
-        let faithful = Faithful::embedded().map_err(backend::failure)?.digest();
-        Ok(vec![backend::digest(self.backbone()?.digest()), backend::digest(faithful)])
+        Ok(vec![backend::digest(Detail::embedded_digest()), backend::digest(Faithful::embedded_digest())])
+    }
+
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Forecast::like(seen.first_picture(), <Image as Outputs>::PORTS).outputs
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
@@ -192,17 +195,17 @@ impl Node for Diffuse {
         let edge = u64::from(seen.thrift.edge(self.tile));
         let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
         let margin = self.backbone().map_or(0, |net| u64::from(net.radius()));
-        let seen = |length: u32| edge.min(u64::from(length)) + 2 * margin;
+        let wide = |length: u32| edge.min(u64::from(length)) + 2 * margin;
         // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
         // one and the coarser condition. The result, which is counted anyhow, comes only after that.
         let copies = if samplings > 1 { 48 } else { 24 };
-        let sampling = size.area() * copies + seen(size.width) * seen(size.height) * 100;
+        let sampling = size.area() * copies + wide(size.width) * wide(size.height) * 100;
         let result = size.area() * channels as u64 * 4;
         // Shaping holds the residual and two planes.
         let shaping = size.area() * (12 + 8);
         let working_bytes = if samplings > 0 { sampling.saturating_sub(result).max(shaping) } else { 0 };
         Forecast {
-            outputs: vec![Shape::Image(size, channels)],
+            outputs: self.gives(seen),
             flops: flops * size.area() as f64 * f64::from(self.steps * samplings),
             working_bytes,
             tiles: if samplings > 0 { tiles } else { 0 },

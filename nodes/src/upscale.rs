@@ -51,6 +51,16 @@ impl Upscale {
     }
 }
 
+impl Upscale {
+    /// The size of what comes in, the factor of the network, and what comes out, as far as they are known beforehand.
+    fn enlarged(&self, seen: &Shapes) -> Option<(Size, Factor, Shape)> {
+        let picture = seen.first_picture()?;
+        let (size, Scalar::Given(scale)) = (picture.size()?, &self.scale) else { return None };
+        let factor = self.factor(*scale).ok()?;
+        Some((size, factor, Shape::Image(size.scaled(*scale), picture.channels())))
+    }
+}
+
 impl Node for Upscale {
     type Out = Image;
     const HEAVY: bool = true;
@@ -64,23 +74,22 @@ impl Node for Upscale {
     }
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])
+        Ok(vec![backend::digest(Faithful::embedded_digest())])
+    }
+
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        vec![self.enlarged(seen).map_or(Shape::Unknown(Type::Image), |(_, _, shape)| shape)]
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
-        let picture = seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels())));
-        let (Some((size, channels)), Scalar::Given(scale)) = (picture, &self.scale) else {
-            return Forecast::of(Shape::Unknown(Type::Image));
-        };
-        let Ok(factor) = self.factor(*scale) else {
+        let Some((size, factor, shape)) = self.enlarged(seen) else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
         let mut forecast = cost(size, factor, seen.thrift.edge(self.tile));
-        let target = size.scaled(*scale);
-        if target != enlarged(size, factor) {
+        if shape.size() != Some(enlarged(size, factor)) {
             forecast.working_bytes += enlarged(size, factor).area() * 12;
         }
-        forecast.outputs = vec![Shape::Image(target, channels)];
+        forecast.outputs = vec![shape];
         forecast
     }
 

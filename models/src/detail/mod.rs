@@ -59,6 +59,10 @@ pub fn residual_scale(coarse: f32) -> f32 {
     (0.05 * 1.5f64.powf(f64::from(coarse) - 1.0)) as f32
 }
 
+/// The network that ships in the binary, and what it is once it is unpacked.
+static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
+static NET: OnceLock<Result<Detail>> = OnceLock::new();
+
 /// The detail network with its weights.
 pub struct Detail {
     net: Net,
@@ -70,14 +74,23 @@ impl Detail {
     /// A good edge for tiles: the network looks [`Detail::radius`] pixels far, which small tiles pay for.
     pub const TILE: u32 = 512;
 
-    /// The network that ships in the binary, read on the first call.
+    /// The network that ships in the binary, unpacked on the first call.
     ///
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded() -> Result<&'static Self> {
-        static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
-        static NET: OnceLock<Result<Detail>> = OnceLock::new();
         NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+    }
+
+    /// blake3 of the model file that ships in the binary. It is not unpacked for this.
+    pub fn embedded_digest() -> [u8; 32] {
+        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
+        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+    }
+
+    /// Whether this process has unpacked the network that ships in the binary.
+    pub fn is_unpacked() -> bool {
+        NET.get().is_some()
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.
@@ -85,6 +98,7 @@ impl Detail {
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+        crate::check_safetensors(file, "detail")?;
         let about = Weights::about(file, "detail")?;
         let net = Net::load(&Weights::read(file, "detail", "")?)?;
         let card = Card {

@@ -10,6 +10,10 @@ use crate::layers::Weights;
 use crate::{Card, DamageCondition, Factor, Picture, Result, Watch};
 use net::Net;
 
+/// The network that ships in the binary, and what it is once it is unpacked.
+static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
+static NET: OnceLock<Result<Faithful>> = OnceLock::new();
+
 /// The faithful network with its weights.
 pub struct Faithful {
     net: Net,
@@ -21,14 +25,23 @@ impl Faithful {
     /// A good edge for the tiles of [`Faithful::enlarge`], in pixels of the input.
     pub const TILE: u32 = 128;
 
-    /// The network that ships in the binary, read on the first call.
+    /// The network that ships in the binary, unpacked on the first call.
     ///
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded() -> Result<&'static Self> {
-        static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
-        static NET: OnceLock<Result<Faithful>> = OnceLock::new();
         NET.get_or_init(|| Self::from_safetensors(FILE)).as_ref().map_err(Clone::clone)
+    }
+
+    /// blake3 of the model file that ships in the binary. It is not unpacked for this.
+    pub fn embedded_digest() -> [u8; 32] {
+        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
+        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+    }
+
+    /// Whether this process has unpacked the network that ships in the binary.
+    pub fn is_unpacked() -> bool {
+        NET.get().is_some()
     }
 
     /// Reads a network of any width and number of blocks from the bytes of a safetensors file.
@@ -36,6 +49,7 @@ impl Faithful {
     /// # Errors
     /// When the file is no faithful network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8]) -> Result<Self> {
+        crate::check_safetensors(file, "faithful")?;
         let about = Weights::about(file, "faithful")?;
         let net = Net::load(&Weights::read(file, "faithful", "")?)?;
         let card = Card {
