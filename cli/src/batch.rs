@@ -11,8 +11,7 @@ use crate::{
     terminal::{self, Terminal, print},
 };
 use engine::{
-    Binding, Blame, Bounds, Event, Failure, Graph, NoStore, Plan, RunError, Shape, State, Store, World,
-    filesystem::OsFilesystem,
+    Binding, Blame, Bounds, Event, Failure, Graph, Plan, RunError, Shape, State, Store, World, filesystem::OsFilesystem,
 };
 use nodes::limits::Limits;
 use serde_json::json;
@@ -151,6 +150,7 @@ impl Batch {
         }
         terminal.event(json!({
             "event": "finished", "done": done, "skipped": skipped, "failed": codes.len(), "seconds": seconds,
+            "unpacked": models::unpacked(),
         }));
         match codes[..] {
             [] => 0,
@@ -170,7 +170,7 @@ impl Batch {
         if let Wrong::Graph(found) = &wrong {
             report::diagnostics(terminal, found);
             terminal.stderr(&format!("{} in the graph; nothing was run", report::count(found)));
-            return Outcome::Stopped(2);
+            return Outcome::Stopped(report::exit_code(found));
         }
         let failure = match &wrong {
             Wrong::Run(error) => &error.failure,
@@ -319,11 +319,13 @@ impl Batch {
             return Ok(scale);
         }
         let built = engine::build(&self.recipe.request(inputs.to_vec(), Vec::new()))?;
-        let plan = engine::plan(&built.graph, &NoStore, Bounds::default())?;
+        let shapes = engine::shapes(&built.graph)?;
+        let size = |node: usize, port: usize| shapes.get(&node)?.get(port)?.size();
         let loader = self.picture_input.as_ref().map(|input| format!("in:{input}"));
         let loader = built.graph.nodes().iter().position(|node| Some(&node.id) == loader.as_ref());
-        let from = loader.and_then(|node| plan.step(node)?.forecast.outputs.first()?.size());
-        let to = plan.output_shape(&built.graph, &output.name).and_then(|shape| shape.size());
+        let from = loader.and_then(|node| size(node, 0));
+        let named = built.graph.outputs().iter().find(|(name, ..)| *name == output.name);
+        let to = named.and_then(|(_, node, port)| size(*node, *port));
         Ok(match (from, to) {
             // The longer edge tells it best, for sizes are rounded.
             (Some(from), Some(to)) => f64::from(to.width.max(to.height)) / f64::from(from.width.max(from.height)),

@@ -19,6 +19,11 @@ pub(crate) fn diagnostics(terminal: &Terminal, all: &Diagnostics) {
     }
 }
 
+/// The exit code that tells mistakes from what is only too large.
+pub(crate) fn exit_code(all: &Diagnostics) -> u8 {
+    if all.beyond_limits() { 4 } else { 2 }
+}
+
 /// `2 errors, 1 warning`.
 pub(crate) fn count(all: &Diagnostics) -> String {
     let counted = |n: usize, what: &str| match n {

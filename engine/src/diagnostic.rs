@@ -111,6 +111,12 @@ impl Diagnostics {
         self.count(Severity::Error)
     }
 
+    /// Whether what is wrong is only a matter of the limits on graphs.
+    pub fn beyond_limits(&self) -> bool {
+        let mut errors = self.items.iter().filter(|item| item.severity == Severity::Error).peekable();
+        errors.peek().is_some() && errors.all(|item| item.code == crate::load::TOO_LARGE)
+    }
+
     /// Number of warnings.
     pub fn warnings(&self) -> usize {
         self.count(Severity::Warning)

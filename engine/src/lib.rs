@@ -39,11 +39,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span, Text, line_
 pub use graph::{Connection, Graph, GraphNode};
 pub use key::Parts;
 pub use link::{Binding, Library, NoLibrary, Registry, Request, Setting};
-pub use load::FORMAT;
+pub use load::{DEEPEST, FORMAT, MOST_BYTES, MOST_NODES};
 pub use memory::{Bounds, bytes};
 pub use node::*;
 pub use outline::{Outline, OutlineInput, OutlineParameter};
-pub use plan::{Plan, RunError, State, Step, plan};
+pub use plan::{Plan, RunError, State, Step, plan, shapes};
 pub use run::{Event, How, Outcome, Ran, World, run};
 pub use store::{Cache, CacheSize, Checked, Claim, Layered, MemoryStore, NoStore, Pruned, Store};
 pub use structural::{Change, Repeat, Subgraph};

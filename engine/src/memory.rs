@@ -15,6 +15,9 @@ use std::collections::{HashMap, HashSet};
 /// Rows of strips are multiples of this: blocks in which networks and file formats work then lie in one strip.
 const GRAIN: u32 = 32;
 
+/// What a strip gives back the allocator keeps in part for the next one: so much more is held than is in use.
+const KEPT_BACK: f64 = 1.25;
+
 /// How much of the output is wanted, and what may be taken to make it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
@@ -103,11 +106,11 @@ pub(crate) fn fitted(
     }
     for thrift in thrifts() {
         set_thrift(graph, &mut steps, thrift);
-        match in_strips(graph, &steps, bounds.region, most) {
-            Some(Ok((work, highest, flops))) => return Ok(plan(steps, &spared, work, highest, flops, thrift)),
-            Some(Err(highest)) => least = least.min(highest),
-            None => break,
+        let Some(cut) = in_strips(graph, &steps, bounds.region, most) else { break };
+        if cut.highest <= most {
+            return Ok(plan(steps, &spared, cut.work, cut.highest, cut.flops, thrift));
         }
+        least = least.min(cut.highest);
     }
     let node = graph.outputs.first().map_or(0, |(_, node, _)| *node);
     let needed = bounds.base.saturating_add(least);
@@ -122,21 +125,25 @@ pub(crate) fn fitted(
 
 /// Asks all nodes what they cost with tiles of another size.
 fn set_thrift(graph: &Graph, steps: &mut [Step], thrift: Thrift) {
-    for step in steps.iter_mut().filter(|step| step.seen.thrift != thrift) {
+    let runs = |step: &&mut Step| step.state == State::Compute && step.seen.thrift != thrift;
+    for step in steps.iter_mut().filter(runs) {
         step.seen.thrift = thrift;
         step.forecast = whole_forecast(graph, step.node, &step.seen);
     }
 }
 
-/// The work cut into strips, with the highest memory and all operations; the memory that is needed at least when that is
-/// more than there is; nothing when the graph gives something else than pictures for files.
-#[expect(clippy::type_complexity, reason = "work, bytes and operations, or bytes")]
-fn in_strips(
-    graph: &Graph,
-    steps: &[Step],
-    region: Option<Rect>,
-    most: u64,
-) -> Option<Result<(Vec<Work>, u64, f64), u64>> {
+/// Work that is cut into strips.
+struct Cut {
+    work: Vec<Work>,
+    /// The highest memory.
+    highest: u64,
+    /// The operations of all networks in all strips.
+    flops: f64,
+}
+
+/// The work cut into strips that fit, or into the lowest ones when none do. Nothing when the graph gives something else than
+/// pictures for files.
+fn in_strips(graph: &Graph, steps: &[Step], region: Option<Rect>, most: u64) -> Option<Cut> {
     let mut work = stages(graph, steps, region)?;
     let reads: Vec<HashSet<usize>> = work.iter().map(|work| reads(graph, steps, work)).collect();
     let step = |node: usize| steps.iter().find(|step| step.node == node);
@@ -163,7 +170,7 @@ fn in_strips(
         operations += flops;
         held.retain(|node| reads[index + 1..].iter().any(|reads| reads.contains(node)));
     }
-    Some(if highest <= most { Ok((work, highest, operations)) } else { Err(highest) })
+    Some(Cut { work, highest, flops: operations })
 }
 
 /// Makes the strips of a stage as high as memory allows, or as low as they can be. Tells the highest memory and the
@@ -177,7 +184,8 @@ fn thin_enough(graph: &Graph, steps: &[Step], stage: &mut Stage, held: u64, most
         for band in stage.bands() {
             let cut = stage.steps(graph, band, steps);
             let targets = stage.targets.iter().copied().collect();
-            highest = highest.max(held + peak(graph, &cut, &targets));
+            let strip = peak(graph, &cut, &targets) as f64 * KEPT_BACK;
+            highest = highest.max(held + strip as u64);
             operations += flops(&cut);
         }
         if highest <= most || stage.rows <= GRAIN {

@@ -105,12 +105,6 @@ impl RunError {
 }
 
 impl Plan {
-    /// The shape of an output of the graph.
-    pub fn output_shape(&self, graph: &Graph, name: &str) -> Option<Shape> {
-        let (_, node, port) = graph.outputs().iter().find(|(output, ..)| output == name)?;
-        self.step(*node)?.forecast.outputs.get(*port).cloned()
-    }
-
     /// How the picture of the output is cut, when it does not fit into memory whole: number of strips and rows of each.
     pub fn strips(&self) -> Option<(u32, u32)> {
         match self.work.last()? {
@@ -134,6 +128,9 @@ pub fn plan(graph: &Graph, store: &dyn Store, bounds: Bounds) -> Result<Plan, Bo
     let mut steps = survey(graph, store)?;
     // A kept file shows the whole.
     decide(graph, store, bounds.region.is_some(), &mut steps);
+    for step in steps.iter_mut().filter(|step| step.state == State::Compute) {
+        step.forecast = whole_forecast(graph, step.node, &step.seen);
+    }
     let failed = |(node, failure)| RunError::new(graph, node, None, failure);
     let mut wanted = HashMap::new();
     if let Some(region) = bounds.region {
@@ -141,6 +138,15 @@ pub fn plan(graph: &Graph, store: &dyn Store, bounds: Bounds) -> Result<Plan, Bo
     }
     let (spared, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.state == State::Spared);
     memory::fitted(graph, steps, spared, &wanted, bounds).map_err(failed)
+}
+
+/// What the nodes of a graph give that its outputs need, by their index. No costs are counted, so no model is looked at.
+///
+/// # Errors
+/// When an input is not bound, or something outside of the graph cannot be read.
+pub fn shapes(graph: &Graph) -> Result<HashMap<usize, Vec<Shape>>, Box<RunError>> {
+    let steps = survey(graph, &crate::NoStore)?;
+    Ok(steps.into_iter().map(|step| (step.node, step.forecast.outputs)).collect())
 }
 
 /// The nodes that the outputs need, with what they give and what is kept of it.
@@ -173,13 +179,24 @@ fn survey(graph: &Graph, store: &dyn Store) -> Result<Vec<Step>, Box<RunError>> 
         }
         let key = inputs.map(|inputs| identity.key(kind, node, &inputs));
         let outputs = key.as_ref().and_then(|key| store.outputs(key.digest));
-        let forecast = whole_forecast(graph, index, &seen);
+        // What it costs is asked once it is known that it runs.
+        let forecast = Forecast { outputs: given(graph, index, &seen), ..Forecast::default() };
         shapes.insert(index, forecast.outputs.clone());
         digests.insert(index, outputs.clone());
         let parts = key.map(|key| key.parts);
         steps.push(Step { node: index, state: State::Spared, forecast, parts, identity, seen, part: None, outputs });
     }
     Ok(steps)
+}
+
+/// What a node gives when it sees these shapes.
+fn given(graph: &Graph, index: usize, seen: &Shapes) -> Vec<Shape> {
+    let at = &graph.nodes[index];
+    match at.node() {
+        Some((kind, node)) if at.mapped => mapped_shapes(node, seen, kind.ports().len()),
+        Some((_, node)) => node.gives(seen),
+        None => Vec::new(),
+    }
 }
 
 /// What a node gives and costs when it sees these shapes.
@@ -232,34 +249,58 @@ fn decide(graph: &Graph, store: &dyn Store, partly: bool, steps: &mut [Step]) {
     }
 }
 
+/// What a node sees that runs once per tile.
+struct OnTiles {
+    /// The whole picture.
+    frame: Size,
+    channels: usize,
+    tiles: Vec<(Cell, Shapes)>,
+}
+
+impl OnTiles {
+    fn new(seen: &Shapes) -> Option<Self> {
+        let (frame, channels, cells) = seen.fields.values().find_map(|shape| match shape {
+            Shape::Tiles(frame, channels, cells) => Some((*frame, *channels, cells.clone())),
+            _ => None,
+        })?;
+        let on_one = |cell: Cell| {
+            let mut one = seen.clone();
+            for shape in one.fields.values_mut() {
+                *shape = match &*shape {
+                    Shape::Tiles(..) => Shape::Image(cell.outer.size(), channels),
+                    spans if spans.size() == Some(frame) => spans.cut_to(cell.outer),
+                    other => other.clone(),
+                };
+            }
+            (cell, one)
+        };
+        Some(Self { frame, channels, tiles: cells.into_iter().map(on_one).collect() })
+    }
+}
+
+/// What a node gives that runs once per tile.
+fn mapped_shapes(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Vec<Shape> {
+    let Some(OnTiles { frame, channels, tiles }) = OnTiles::new(seen) else {
+        return vec![Shape::Unknown(Type::Tiles); ports];
+    };
+    // All tiles grow alike.
+    let grown = tiles.first().and_then(|(cell, one)| {
+        let size = node.gives(one).first().and_then(Shape::size)?;
+        Some(size.width / cell.outer.width.max(1))
+    });
+    let factor = grown.unwrap_or(1).max(1);
+    let cells = tiles.iter().map(|(cell, _)| cell.times(factor)).collect();
+    vec![Shape::Tiles(frame.times(factor), channels, cells); ports]
+}
+
 /// The forecast of a node that runs once per tile.
 pub(crate) fn mapped_forecast(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Forecast {
-    let tiles = seen.fields.values().find_map(|shape| match shape {
-        Shape::Tiles(frame, channels, cells) => Some((*frame, *channels, cells.clone())),
-        _ => None,
-    });
-    let Some((frame, channels, cells)) = tiles else {
-        return Forecast { outputs: vec![Shape::Unknown(Type::Tiles); ports], ..Forecast::default() };
-    };
-    let mut total = Forecast { tiles: cells.len() as u64, ..Forecast::default() };
-    let mut grown = None;
-    for Cell { outer, .. } in &cells {
-        let mut one = seen.clone();
-        for shape in one.fields.values_mut() {
-            *shape = match &*shape {
-                Shape::Tiles(..) => Shape::Image(outer.size(), channels),
-                spans if spans.size() == Some(frame) => spans.cut_to(*outer),
-                other => other.clone(),
-            };
-        }
+    let mut total = Forecast { outputs: mapped_shapes(node, seen, ports), ..Forecast::default() };
+    for (_, one) in OnTiles::new(seen).map(|on| on.tiles).unwrap_or_default() {
         let forecast = node.forecast(&one);
+        total.tiles += 1;
         total.flops += forecast.flops;
         total.working_bytes = total.working_bytes.max(forecast.working_bytes);
-        let size = forecast.outputs.first().and_then(Shape::size);
-        grown = grown.or(size.map(|size| size.width / outer.width.max(1)));
     }
-    let factor = grown.unwrap_or(1).max(1);
-    let cells = cells.iter().map(|cell| cell.times(factor)).collect();
-    total.outputs = vec![Shape::Tiles(frame.times(factor), channels, cells); ports];
     total
 }

@@ -32,3 +32,15 @@ pub fn cards() -> Result<Vec<(Card, [u8; 32])>> {
         (faces.card().clone(), faces.digest()),
     ])
 }
+
+/// The names and digests of the files of all models that ship in the binary. None is unpacked for this.
+pub fn digests() -> [(&'static str, [u8; 32]); 3] {
+    let (faithful, detail) = (crate::Faithful::embedded_digest(), crate::Detail::embedded_digest());
+    [("faithful", faithful), ("detail", detail), ("faces", crate::faces_digest())]
+}
+
+/// The names of the networks that this process has unpacked so far.
+pub fn unpacked() -> Vec<&'static str> {
+    let all = [("faithful", crate::Faithful::is_unpacked()), ("detail", crate::Detail::is_unpacked())];
+    all.into_iter().filter(|(_, unpacked)| *unpacked).map(|(name, _)| name).collect()
+}

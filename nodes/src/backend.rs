@@ -44,6 +44,11 @@ impl Precision {
         Detail::embedded(self.told()).map_err(failure)
     }
 
+    /// Bytes of a number.
+    pub(crate) fn bytes(self) -> u64 {
+        if self.reduced() { 2 } else { 4 }
+    }
+
     /// A digest of all that decides about the last bits of results on this machine.
     pub(crate) fn family(self) -> Digest {
         let mut d = Digester::new("upweave compute family");

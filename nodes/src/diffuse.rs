@@ -3,7 +3,7 @@ use crate::{
     pixel::{gaussian, room, zeros},
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
     digest::{Digest, Digester},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
@@ -187,6 +187,10 @@ impl Node for Diffuse {
         Ok(files.into_iter().chain([self.precision.family()]).collect())
     }
 
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Forecast::like(seen.first_picture(), <Image as Outputs>::PORTS).outputs
+    }
+
     fn forecast(&self, seen: &Shapes) -> Forecast {
         let Some((size, channels)) = seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels())))
         else {
@@ -199,17 +203,18 @@ impl Node for Diffuse {
         let edge = u64::from(seen.thrift.edge(self.tile));
         let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
         let margin = backbone(self.precision).map_or(0, |net| u64::from(net.radius()));
-        let seen = |length: u32| edge.min(u64::from(length)) + 2 * margin;
+        // At the sides of the picture there is no margin.
+        let wide = |length: u32| (edge + 2 * margin).min(u64::from(length) + 8);
         // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
         // one and the coarser condition. The result, which is counted anyhow, comes only after that.
         let copies = if samplings > 1 { 48 } else { 24 };
-        let sampling = size.area() * copies + seen(size.width) * seen(size.height) * 100;
+        let sampling = size.area() * copies + wide(size.width) * wide(size.height) * 25 * self.precision.bytes();
         let result = size.area() * channels as u64 * 4;
         // Shaping holds the residual and two planes.
         let shaping = size.area() * (12 + 8);
         let working_bytes = if samplings > 0 { sampling.saturating_sub(result).max(shaping) } else { 0 };
         Forecast {
-            outputs: vec![Shape::Image(size, channels)],
+            outputs: self.gives(seen),
             flops: flops * size.area() as f64 * f64::from(self.steps * samplings),
             working_bytes,
             tiles: if samplings > 0 { tiles } else { 0 },

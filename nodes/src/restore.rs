@@ -3,9 +3,9 @@ use crate::{
     upscale,
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
     digest::Digest,
-    value::{Damage, Image, Type},
+    value::{Damage, Image},
 };
 use models::{Factor, Faithful};
 use rayon::prelude::*;
@@ -46,15 +46,15 @@ impl Node for Restore {
         Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()])
     }
 
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Forecast::like(seen.first_picture(), <Image as Outputs>::PORTS).outputs
+    }
+
     fn forecast(&self, seen: &Shapes) -> Forecast {
-        match seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels()))) {
-            Some((size, channels)) => {
-                let mut forecast = upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile), self.precision);
-                forecast.outputs = vec![Shape::Image(size, channels)];
-                forecast
-            }
-            None => Forecast::of(Shape::Unknown(Type::Image)),
-        }
+        let cost = seen
+            .picture_size()
+            .map(|size| upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile), self.precision));
+        Forecast { outputs: self.gives(seen), ..cost.unwrap_or_default() }
     }
 
     fn reach(&self, _: &Shapes) -> Option<Reach> {

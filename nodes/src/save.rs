@@ -91,14 +91,27 @@ struct Strips<'a> {
     writing: Writing<'a>,
 }
 
+impl Strips<'_> {
+    /// What went wrong, with the file and its bytes when that is the reason.
+    fn told(&self, failure: Failure) -> Failure {
+        match self.encoder.trouble() {
+            Some(error) => self.writing.refused(&error),
+            None => failure.at("path"),
+        }
+    }
+}
+
 impl Sink for Strips<'_> {
     fn strip(&mut self, strip: &Image) -> NodeResult<()> {
-        self.encoder.add(strip).map_err(|failure| failure.at("path"))
+        let added = self.encoder.add(strip);
+        added.map_err(|failure| self.told(failure))
     }
 
-    fn finish(self: Box<Self>) -> NodeResult<Option<PathBuf>> {
-        let file = self.encoder.finish().map_err(|failure| failure.at("path"))?;
-        self.writing.finish(file).map(Some)
+    fn finish(mut self: Box<Self>) -> NodeResult<Option<PathBuf>> {
+        let ended = self.encoder.end();
+        ended.map_err(|failure| self.told(failure))?;
+        let Self { encoder, writing } = *self;
+        writing.finish(encoder.into_inner()?).map(Some)
     }
 }
 
@@ -130,12 +143,13 @@ impl Node for Save {
         let image = cx.get(&self.image)?;
         cx.checkpoint()?;
         let out = Cursor::new(Vec::new());
-        let mut encoder = Encoder::new(&image, image.size(), self.encoding()?, out).map_err(|f| f.at("path"))?;
-        encoder
-            .add(&image)
-            .and_then(|()| encoder.finish())
-            .map_err(|failure| failure.at("path"))
-            .map(|out| File { bytes: out.into_inner() })
+        let written = || {
+            let mut encoder = Encoder::new(&image, image.size(), self.encoding()?, out)?;
+            encoder.add(&image)?;
+            encoder.end()?;
+            Ok(File { bytes: encoder.into_inner()?.into_inner() })
+        };
+        written().map_err(|failure: Failure| failure.at("path"))
     }
 
     fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {

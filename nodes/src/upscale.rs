@@ -53,6 +53,16 @@ impl Upscale {
     }
 }
 
+impl Upscale {
+    /// The size of what comes in, the factor of the network, and what comes out, as far as they are known beforehand.
+    fn enlarged(&self, seen: &Shapes) -> Option<(Size, Factor, Shape)> {
+        let picture = seen.first_picture()?;
+        let (size, Scalar::Given(scale)) = (picture.size()?, &self.scale) else { return None };
+        let factor = self.factor(*scale).ok()?;
+        Some((size, factor, Shape::Image(size.scaled(*scale), picture.channels())))
+    }
+}
+
 impl Node for Upscale {
     type Out = Image;
     const HEAVY: bool = true;
@@ -73,20 +83,19 @@ impl Node for Upscale {
         Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()])
     }
 
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        vec![self.enlarged(seen).map_or(Shape::Unknown(Type::Image), |(_, _, shape)| shape)]
+    }
+
     fn forecast(&self, seen: &Shapes) -> Forecast {
-        let picture = seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels())));
-        let (Some((size, channels)), Scalar::Given(scale)) = (picture, &self.scale) else {
-            return Forecast::of(Shape::Unknown(Type::Image));
-        };
-        let Ok(factor) = self.factor(*scale) else {
+        let Some((size, factor, shape)) = self.enlarged(seen) else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
         let mut forecast = cost(size, factor, seen.thrift.edge(self.tile), self.precision);
-        let target = size.scaled(*scale);
-        if target != enlarged(size, factor) {
+        if shape.size() != Some(enlarged(size, factor)) {
             forecast.working_bytes += enlarged(size, factor).area() * 12;
         }
-        forecast.outputs = vec![Shape::Image(target, channels)];
+        forecast.outputs = vec![shape];
         forecast
     }
 
@@ -145,10 +154,13 @@ pub(crate) fn cost(size: Size, factor: Factor, tile: u32, precision: Precision) 
     let radius = net.as_ref().map_or(0, |net| u64::from(net.radius()));
     let edge = u64::from(tile.max(1));
     let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
-    let seen = (edge.min(u64::from(size.width)) + 2 * radius) * (edge.min(u64::from(size.height)) + 2 * radius);
-    // Each tile is computed with its margin; three maps of about 64 planes live at once.
-    let waste = seen as f64 / (edge.min(u64::from(size.width)) * edge.min(u64::from(size.height))).max(1) as f64;
-    Forecast { outputs: Vec::new(), flops: flops * size.area() as f64 * waste, working_bytes: seen * 64 * 4 * 3, tiles }
+    // Each tile is computed with its margin, which ends at the sides of the picture.
+    let wide = |length: u32| (edge + 2 * radius).min(u64::from(length));
+    let (seen, kept) = (wide(size.width) * wide(size.height), |length: u32| edge.min(u64::from(length)));
+    let waste = seen as f64 / (kept(size.width) * kept(size.height)).max(1) as f64;
+    // Three maps of about 64 planes live at once.
+    let working_bytes = seen * 64 * 3 * precision.bytes();
+    Forecast { outputs: Vec::new(), flops: flops * size.area() as f64 * waste, working_bytes, tiles }
 }
 
 /// The colours of a picture, enlarged by the faithful network.

@@ -5,7 +5,7 @@ use crate::{
     library, memory, report, speed,
     terminal::{Terminal, print},
 };
-use engine::{Failure, value::SampleDepth};
+use engine::{Blame, Failure, value::SampleDepth};
 use models::{Precision, kernels::Isa};
 use nodes::{
     degrade_detect::{self, judge, measure},
@@ -55,7 +55,7 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
     1
 }
 
-/// What there is to say about files. The exit code is 3 when one of them cannot be used.
+/// What there is to say about files. The exit code is 3 when one of them cannot be used, 4 when one is beyond the limits.
 pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
     let mut code = 0;
     for path in files {
@@ -73,7 +73,8 @@ pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
                 }
             }
             Err(failure) => {
-                code = 3;
+                // What is only too large is not broken.
+                code = if failure.blame == Blame::Limit { code.max(4) } else { code.max(3) };
                 terminal
                     .event(json!({ "event": "file", "file": path, "failed": &failure.message, "hint": &failure.hint }));
                 // Messages about pictures name the file.
@@ -91,7 +92,9 @@ fn graph(path: &str) -> Result<String, Failure> {
     match engine::build(&recipe.request(Vec::new(), Vec::new())) {
         Ok(built) => Ok(format!("a graph of {} nodes", built.graph.nodes().len())),
         Err(found) => {
-            Err(Failure::input(report::count(&found)).hint(format!("`upweave graph check {path}` tells all of them")))
+            let blame = if found.beyond_limits() { Blame::Limit } else { Blame::Input };
+            Err(Failure::new(blame, report::count(&found))
+                .hint(format!("`upweave graph check {path}` tells all of them")))
         }
     }
 }

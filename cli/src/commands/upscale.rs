@@ -41,10 +41,15 @@ impl Refused {
 
     pub(crate) fn tell(self, terminal: &Terminal) -> u8 {
         match self {
-            Self::Usage(message, hint) => terminal.error(&message, hint.as_deref()),
-            Self::Graph(found) => report::diagnostics(terminal, &found),
+            Self::Usage(message, hint) => {
+                terminal.error(&message, hint.as_deref());
+                2
+            }
+            Self::Graph(found) => {
+                report::diagnostics(terminal, &found);
+                report::exit_code(&found)
+            }
         }
-        2
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Reach, Shapes, Sink, wire::WIRE};
+use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Reach, Shape, Shapes, Sink, wire::WIRE};
 use crate::{
     digest::Digest,
     filesystem::Filesystem,
@@ -55,6 +55,8 @@ pub trait DynNode: Send + Sync {
     fn outside(&self) -> NodeResult<Vec<Digest>>;
     /// See [`Node::forecast`].
     fn forecast(&self, seen: &Shapes) -> Forecast;
+    /// See [`Node::gives`].
+    fn gives(&self, seen: &Shapes) -> Vec<Shape>;
     /// See [`Node::reach`].
     fn reach(&self, seen: &Shapes) -> Option<Reach>;
     /// See [`Node::reduced`].
@@ -89,6 +91,9 @@ impl<T: Node> DynNode for T {
     }
     fn forecast(&self, seen: &Shapes) -> Forecast {
         Node::forecast(self, seen)
+    }
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Node::gives(self, seen)
     }
     fn reach(&self, seen: &Shapes) -> Option<Reach> {
         Node::reach(self, seen)

@@ -73,6 +73,12 @@ pub trait Node:
         Forecast::like(seen.first_picture(), Self::Out::PORTS)
     }
 
+    /// What the results will be, as [`forecast`](Self::forecast) has it. This is asked for every node, the costs only for
+    /// those that will run: a node whose costs are known to a model alone answers here without opening it.
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        self.forecast(seen).outputs
+    }
+
     /// How far it looks, when it can work on a part of a picture: then [`Cx::place`] tells which part it sees, and what it
     /// gives must be, but for `halo` pixels along the cut, what it would give there for the whole. By default it looks at
     /// everything.

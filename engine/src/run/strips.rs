@@ -73,14 +73,13 @@ struct Strips<'a> {
 }
 
 impl<'a> Strips<'a> {
-    /// Works through the strips; hands out each with the value of every wanted node, and the part of the picture that the
-    /// value covers.
+    /// Works through the strips, and hands out each with what the wanted nodes gave.
     fn each(
         &mut self,
         stage: &Stage,
         wanted: &HashSet<usize>,
         held: &Held,
-        mut take: impl FnMut(Rect, &dyn Fn(usize, usize) -> Option<(Value, Option<Rect>)>) -> Result<(), Box<RunError>>,
+        mut take: impl FnMut(&Strip<'_>) -> Result<(), Box<RunError>>,
     ) -> Result<(), Box<RunError>> {
         let count = stage.bands().count() as f64;
         for (number, band) in stage.bands().enumerate() {
@@ -90,13 +89,7 @@ impl<'a> Strips<'a> {
             let of = self.share.of / count;
             let share = Share { before: self.share.before + of * number as f64, of };
             let ended = Coordinator::new(self.graph, &steps, self.world, self.shared, share).run(held, wanted)?;
-            let value = |node: usize, port: usize| {
-                let (all, step) = (ended.values.get(&node), steps.iter().find(|step| step.node == node));
-                let covered = step.and_then(|step| Part::covered(step.part.as_ref()));
-                let value = all.or_else(|| held.get(&node))?.get(port)?;
-                Some((value.clone(), covered))
-            };
-            take(band, &value)?;
+            take(&Strip { band, steps: &steps, given: &ended.values, held })?;
             ended.report.into_iter().for_each(|ran| self.report.add(ran, Some(band)));
         }
         Ok(())
@@ -106,9 +99,9 @@ impl<'a> Strips<'a> {
     fn gather(&mut self, stage: &Stage, node: usize, held: &Held) -> Result<Value, Box<RunError>> {
         let graph = self.graph;
         let mut gathered: Option<Image> = None;
-        self.each(stage, &HashSet::from([node]), held, |band, value| {
+        self.each(stage, &HashSet::from([node]), held, |strip| {
             let failed = |failure| RunError::new(graph, node, None, failure);
-            let strip = strip_of(value(node, 0), band).map_err(failed)?;
+            let (band, strip) = (strip.band, strip.picture(node, 0).map_err(failed)?);
             let whole = match &mut gathered {
                 Some(whole) => whole,
                 None => gathered.insert(empty(stage.region, &strip).map_err(failed)?),
@@ -134,11 +127,11 @@ impl<'a> Strips<'a> {
             stage.targets.iter().filter_map(|node| Some((*node, source(*node)?))).collect();
         let wanted: HashSet<usize> = sources.values().map(|(node, _)| *node).collect();
         let mut sinks: HashMap<usize, Box<dyn Sink + 'a>> = HashMap::new();
-        self.each(stage, &wanted, held, |band, value| {
+        self.each(stage, &wanted, held, |strip| {
             for &node in &stage.targets {
                 let failed = |failure| RunError::new(graph, node, None, failure);
                 let (source, port) = sources[&node];
-                let strip = strip_of(value(source, port), band).map_err(failed)?;
+                let strip = strip.picture(source, port).map_err(failed)?;
                 let sink = match sinks.entry(node) {
                     std::collections::hash_map::Entry::Occupied(sink) => sink.into_mut(),
                     std::collections::hash_map::Entry::Vacant(place) => {
@@ -159,15 +152,28 @@ impl<'a> Strips<'a> {
     }
 }
 
-/// The strip of a picture, of which a part is there.
-fn strip_of(there: Option<(Value, Option<Rect>)>, band: Rect) -> NodeResult<Arc<Image>> {
-    let Some((Value::Image(image), covered)) = there else {
-        return Err(Failure::internal("a strip is no picture"));
-    };
-    let covered = covered.unwrap_or(image.size().rect());
-    match Value::Image(image).crop_to(covered.size(), band.relative_to(covered)) {
-        Value::Image(strip) if strip.size() == band.size() => Ok(strip),
-        _ => Err(Failure::internal("a strip has another size than its place")),
+/// A strip, and what nodes gave for it.
+struct Strip<'a> {
+    /// Where it lies.
+    band: Rect,
+    steps: &'a [Step],
+    given: &'a Held,
+    held: &'a Held,
+}
+
+impl Strip<'_> {
+    /// The strip of the picture that a node gave.
+    fn picture(&self, node: usize, port: usize) -> NodeResult<Arc<Image>> {
+        let value = self.given.get(&node).or_else(|| self.held.get(&node)).and_then(|all| all.get(port));
+        let Some(Value::Image(image)) = value else {
+            return Err(Failure::internal("a strip is no picture"));
+        };
+        let step = self.steps.iter().find(|step| step.node == node);
+        let covered = step.and_then(|step| Part::covered(step.part.as_ref())).unwrap_or(image.size().rect());
+        match Value::Image(image.clone()).crop_to(covered.size(), self.band.relative_to(covered)) {
+            Value::Image(strip) if strip.size() == self.band.size() => Ok(strip),
+            _ => Err(Failure::internal("a strip has another size than its place")),
+        }
     }
 }
 

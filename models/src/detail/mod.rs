@@ -99,6 +99,7 @@ impl Detail {
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
+        crate::check_safetensors(file, "detail")?;
         let about = Weights::about(file, "detail")?;
         let net = Net::load(&Weights::read(file, "detail", "")?.on(compute.clone()))?;
         let card = Card {

@@ -50,6 +50,7 @@ impl Faithful {
     /// # Errors
     /// When the file is no faithful network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
+        crate::check_safetensors(file, "faithful")?;
         let about = Weights::about(file, "faithful")?;
         let net = Net::load(&Weights::read(file, "faithful", "")?.on(compute.clone()))?;
         let card = Card {

@@ -190,25 +190,36 @@ impl<W: Write + Seek + 'static> Encoder<W> {
         .map_err(|error| full(&error))
     }
 
-    /// Ends the picture, and gives back what it was written to.
+    /// Ends the picture.
     ///
     /// # Errors
     /// When rows are missing or the disk is full.
-    pub(crate) fn finish(self) -> NodeResult<W> {
-        let Self { how, frame, layout, metadata, body, out } = self;
-        match body {
+    pub(crate) fn end(&mut self) -> NodeResult<()> {
+        match std::mem::replace(&mut self.body, Body::Pnm) {
             Body::Png(stream) => stream.finish().map_err(png_failed)?,
             Body::Pnm => {}
-            Body::Whole(bytes) => whole(&bytes, &metadata, frame, layout, &how, out.clone())?,
+            Body::Whole(bytes) => {
+                whole(&bytes, &self.metadata, self.frame, self.layout, &self.how, self.out.clone())?;
+            }
         }
-        // All other handles are gone with the encoders.
-        let open = Rc::into_inner(out.0).ok_or_else(|| Failure::internal("an encoder holds on to its file"))?;
-        let Open { inner, failed } = open.into_inner();
         // Some encoders write their last bytes where they cannot tell that it failed.
-        match failed {
-            Some(error) => Err(full(&error)),
-            None => Ok(inner),
-        }
+        self.trouble().map_or(Ok(()), |error| Err(full(&error)))
+    }
+
+    /// Why what it is written to took no more.
+    pub(crate) fn trouble(&self) -> Option<io::Error> {
+        self.out.0.borrow().failed.as_ref().map(copy)
+    }
+
+    /// Gives back what the picture was written to, once it is ended.
+    ///
+    /// # Errors
+    /// Only when it is not.
+    pub(crate) fn into_inner(self) -> NodeResult<W> {
+        drop(self.body);
+        // All other handles are gone with the encoders.
+        let open = Rc::into_inner(self.out.0).ok_or_else(|| Failure::internal("an encoder holds on to its file"))?;
+        Ok(open.into_inner().inner)
     }
 }
 
