@@ -60,28 +60,32 @@ impl Need {
     }
 }
 
-/// The part of each output's picture that a region of it is.
+/// What is wanted of nodes: the part of a picture, or all of what is no picture.
+pub(crate) type Wanted = HashMap<usize, Option<Rect>>;
+
+/// What is wanted of the outputs when a region of them is.
 ///
 /// # Errors
 /// When the region leaves the picture of an output, with the node of that output.
-pub(crate) fn wanted(graph: &Graph, region: Rect, steps: &[Step]) -> Result<HashMap<usize, Rect>, (usize, Failure)> {
+pub(crate) fn wanted(graph: &Graph, region: Rect, steps: &[Step]) -> Result<Wanted, (usize, Failure)> {
     let mut wanted = HashMap::new();
     for step in steps.iter().filter(|step| graph.gives_output(step.node)) {
         let frame = step.picture().or_else(|| taken(&graph.nodes[step.node], &step.seen).map(|(frame, _)| frame));
-        let Some(frame) = frame else { continue };
-        fits(region, frame).map_err(|failure| (step.node, failure))?;
-        wanted.insert(step.node, region);
+        if let Some(frame) = frame {
+            fits(region, frame).map_err(|failure| (step.node, failure))?;
+        }
+        wanted.insert(step.node, frame.map(|_| region));
     }
     Ok(wanted)
 }
 
-/// What becomes of every step when these parts of the pictures of some nodes are wanted.
-pub(crate) fn roles(graph: &Graph, wanted: &HashMap<usize, Rect>, steps: &[Step]) -> Vec<Role> {
+/// What becomes of every step when this is wanted.
+pub(crate) fn roles(graph: &Graph, wanted: &Wanted, steps: &[Step]) -> Vec<Role> {
     let mut needs: HashMap<usize, Need> = HashMap::new();
     let mut roles = vec![Role::Unneeded; steps.len()];
     for (index, step) in steps.iter().enumerate().rev() {
         let node = &graph.nodes[step.node];
-        let asked = wanted.get(&step.node).map(|rect| Need::Part(*rect));
+        let asked = wanted.get(&step.node).map(|part| part.map_or(Need::Whole, Need::Part));
         let need = match (asked, needs.get(&step.node).copied()) {
             (Some(asked), others) => asked.and(others),
             (None, Some(others)) => others,

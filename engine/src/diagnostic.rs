@@ -111,10 +111,9 @@ impl Diagnostics {
         self.count(Severity::Error)
     }
 
-    /// Whether what is wrong is only a matter of the limits on graphs.
+    /// Whether something is beyond the limits on graphs. What else is wrong may follow from what was not read.
     pub fn beyond_limits(&self) -> bool {
-        let mut errors = self.items.iter().filter(|item| item.severity == Severity::Error).peekable();
-        errors.peek().is_some() && errors.all(|item| item.code == crate::load::TOO_LARGE)
+        self.items.iter().any(|item| item.code == crate::load::TOO_LARGE)
     }
 
     /// Number of warnings.

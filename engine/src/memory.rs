@@ -6,7 +6,7 @@
 
 use crate::{
     Blame, Failure, Graph, Plan, State, Step, Thrift,
-    demand::{gives_parts, taken},
+    demand::{Wanted, gives_parts, taken},
     plan::{on_parts, whole_forecast},
     value::Rect,
 };
@@ -60,8 +60,8 @@ impl Stage {
     }
 
     /// What one strip wants.
-    pub(crate) fn wanted(&self, band: Rect) -> HashMap<usize, Rect> {
-        self.targets.iter().map(|node| (*node, band)).collect()
+    pub(crate) fn wanted(&self, band: Rect) -> Wanted {
+        self.targets.iter().map(|node| (*node, Some(band))).collect()
     }
 
     /// The steps that run on parts for one strip.
@@ -80,7 +80,7 @@ pub(crate) fn fitted(
     graph: &Graph,
     mut steps: Vec<Step>,
     spared: Vec<Step>,
-    wanted: &HashMap<usize, Rect>,
+    wanted: &Wanted,
     bounds: Bounds,
 ) -> Result<Plan, (usize, Failure)> {
     let most = bounds.memory.map_or(u64::MAX, |memory| memory.saturating_sub(bounds.base));

@@ -2,7 +2,7 @@
 
 use crate::{
     Blame, Cell, DynNode, Failure, Forecast, Graph, Shape, Shapes, Store, Thrift,
-    demand::{self, Part, Role},
+    demand::{self, Part, Role, Wanted},
     diagnostic::{Label, Text},
     digest::Digest,
     key::{Identity, Parts},
@@ -132,7 +132,7 @@ pub fn plan(graph: &Graph, store: &dyn Store, bounds: Bounds) -> Result<Plan, Bo
         step.forecast = whole_forecast(graph, step.node, &step.seen);
     }
     let failed = |(node, failure)| RunError::new(graph, node, None, failure);
-    let mut wanted = HashMap::new();
+    let mut wanted = Wanted::new();
     if let Some(region) = bounds.region {
         wanted = demand::wanted(graph, region, &steps).map_err(failed)?;
     }
@@ -209,8 +209,8 @@ pub(crate) fn whole_forecast(graph: &Graph, index: usize, seen: &Shapes) -> Fore
     }
 }
 
-/// The steps that run or are read when these parts of some pictures are wanted, and what each of them works on.
-pub(crate) fn on_parts(graph: &Graph, wanted: &HashMap<usize, Rect>, steps: &[Step]) -> Vec<Step> {
+/// The steps that run or are read when this is wanted, and what each of them works on.
+pub(crate) fn on_parts(graph: &Graph, wanted: &Wanted, steps: &[Step]) -> Vec<Step> {
     let mut cut = Vec::with_capacity(steps.len());
     for (step, role) in steps.iter().zip(demand::roles(graph, wanted, steps)) {
         match role {

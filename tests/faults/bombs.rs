@@ -54,7 +54,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Seen {
 
 /// Memory that the program holds before it does anything.
 fn idle(folder: &Path) -> u64 {
-    run(folder, &["nodes"]).bytes
+    run(folder, &["doctor", "no-such-file"]).bytes
 }
 
 fn zeros(length: u64) -> Vec<u8> {
@@ -199,7 +199,9 @@ fn pictures_that_are_bombs() {
             assert!(!seen.said.contains("panicked"), "{}", seen.said);
             // A bar against hangs, and against inflating.
             assert!(seen.time < Duration::from_secs(10), "{arguments:?}: {:?}", seen.time);
-            assert!(above <= 32, "{arguments:?}: {above} MiB above idle\n{table}");
+            // What is read is worked on: by networks, which are to be unpacked.
+            let most = if seen.code == 0 { 96 } else { 32 };
+            assert!(above <= most, "{arguments:?}: {above} MiB above idle\n{table}");
             if seen.code == 4 {
                 assert!(seen.said.contains("limit") || seen.said.contains("memory"), "{}", seen.said);
             }

@@ -108,7 +108,8 @@ fn picture(path: &Path, width: u32, height: u32) {
 fn strips_give_the_bytes_of_the_whole() {
     let folder = tempfile::tempdir().unwrap();
     let (photo, mask) = (folder.path().join("photo.png"), folder.path().join("mask.png"));
-    picture(&photo, 60, 500);
+    // Much higher than what a strip sees around it.
+    picture(&photo, 40, 1200);
     image::GrayImage::from_fn(31, 77, |x, y| image::Luma([(x * 8 + y) as u8])).save(&mask).unwrap();
     let main = graphs::find("dynamic-upscale").unwrap().text;
     for (name, set) in [
@@ -122,7 +123,7 @@ fn strips_give_the_bytes_of_the_whole() {
     }
     both(TILES, &photo, None, "out.png", &[], None);
     // A part of the result, in strips.
-    let region = Rect { x: 10, y: 100, width: 90, height: 700 };
+    let region = Rect { x: 10, y: 100, width: 60, height: 1500 };
     both(main, &photo, None, "out.png", &[("creativity", "0")], Some(region));
 }
 
