@@ -55,7 +55,8 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
     1
 }
 
-/// What there is to say about files. The exit code is 3 when one of them cannot be used, 4 when one is beyond the limits.
+/// What there is to say about files. The exit code is 3 when one of them cannot be used, 4 when nothing
+/// is wrong but that they are beyond the limits.
 pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
     let mut code = 0;
     for path in files {
@@ -74,7 +75,8 @@ pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
             }
             Err(failure) => {
                 // What is only too large is not broken.
-                code = if failure.blame == Blame::Limit { code.max(4) } else { code.max(3) };
+                let this = if failure.blame == Blame::Limit { 4 } else { 3 };
+                code = if code == 0 || code == this { this } else { 3 };
                 terminal
                     .event(json!({ "event": "file", "file": path, "failed": &failure.message, "hint": &failure.hint }));
                 // Messages about pictures name the file.
