@@ -59,6 +59,7 @@ fn other_value(control: &str) -> &'static str {
         "type" => "Anime",
         "steps" => "2",
         "tile" => "192",
+        "precision" => "F32",
         unknown => panic!("add a value for the control `{unknown}` to this test"),
     }
 }
