@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use half::bf16;
 use models::kernels::{
-    Activation, After, Conv, Element, Isa, Place, Source, Tokens, attention, convert, group_norm, layer_norm, peak, rms_norm,
+    Activation, After, Conv, Element, Isa, Place, Source, Tokens, attention, convert, group_norm, layer_norm, peak,
+    rms_norm,
 };
 use models::{DamageCondition, Detail, Factor, Faithful, Picture, Sampling, Unwatched};
 
