@@ -252,8 +252,8 @@ impl<E: Element, O: Element> Job<'_, E, O> {
                     _ => [V::splat(0.0); NV],
                 };
                 for p in 0..pixels {
-                    for v in 0..NV {
-                        activation.apply(V::load(sum(p, v)), slopes[v]).store(sum(p, v));
+                    for (v, slopes) in slopes.into_iter().enumerate() {
+                        activation.apply(V::load(sum(p, v)), slopes).store(sum(p, v));
                     }
                 }
             }
@@ -262,8 +262,8 @@ impl<E: Element, O: Element> Job<'_, E, O> {
                 let gain = V::splat(gain);
                 for p in 0..pixels {
                     let base: [V; NV] = fetch(base.as_ptr().add(at + p * place.pixel), channels);
-                    for v in 0..NV {
-                        V::load(sum(p, v)).fma(gain, base[v]).store(sum(p, v));
+                    for (v, base) in base.into_iter().enumerate() {
+                        V::load(sum(p, v)).fma(gain, base).store(sum(p, v));
                     }
                 }
             }
