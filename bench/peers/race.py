@@ -79,8 +79,11 @@ def race(work, contenders, rounds, results):
 
 def measure(process, work, precision, result):
     busy, own, start = machine_seconds(), process.cpu_seconds(), time.perf_counter()
-    ms = process.ask(work.name, precision)["ms"]
+    answer = process.ask(work.name, precision)
+    ms = answer["ms"]
     others = (machine_seconds() - busy) - (process.cpu_seconds() - own)
+    if "gflops" in answer and abs(ms * answer["gflops"] / 1000 * work.chain / work.gflop - 1) > 0.02:
+        raise Failed(f"computes {ms * answer['gflops'] / 1000:.2f} GFLOP where the peers compute {work.gflop / work.chain:.2f}")
     result.times.append(ms)
     result.others.append(max(others / (time.perf_counter() - start), 0))
 

@@ -68,7 +68,7 @@ def contenders_for(work, args, folder):
 
 
 def arguments():
-    names = ["upweave"] + [n for e, about in ENGINES.items() for n in (e, *(f"{e}-{p}" for p in about.precisions))]
+    names = ["upweave", "upweave-f32", "upweave-bf16"] + [n for e, about in ENGINES.items() for n in (e, *(f"{e}-{p}" for p in about.precisions))]
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS), metavar="WORK", help=", ".join(WORKS))
     p.add_argument("--engines", nargs="+", choices=names, metavar="ENGINE", help=", ".join(names))
@@ -85,7 +85,7 @@ def arguments():
         if not args.upweave.is_file():
             p.error(f"there is no `{args.upweave}`; build it with `cargo build --release`")
         args.upweave = args.upweave.resolve()
-    elif args.engines and "upweave" in args.engines:
+    elif any(e.startswith("upweave") for e in args.engines or []):
         p.error("`upweave` wants `--upweave BINARY`")
     return args
 
@@ -113,7 +113,7 @@ def main():
             print("stopped; this is what was measured until then", file=sys.stderr)
             break
     print(report.times_table(found))
-    if args.upweave:
+    if len({r["engine"] for r in found}) > 1 and args.upweave:
         print("\nUpweave's time as a share of the peer's (below 1: Upweave is faster)\n")
         print(report.ratio_table(found))
     return 1 if stopped or any("error" in r for r in found) else 0
