@@ -10,6 +10,7 @@ mod bicubic;
 mod card;
 pub mod detail;
 pub mod detect;
+mod embedded;
 mod error;
 pub mod faithful;
 pub mod kernels;

@@ -22,6 +22,9 @@ use crate::{
 /// A work that takes long is not repeated for longer than this.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a work is repeated for one answer.
+const LINGER: Duration = Duration::from_millis(250);
+
 pub(crate) fn run(terminal: &Terminal, args: &Bench) -> u8 {
     if args.list {
         for work in &bench::WORKS {
@@ -198,13 +201,18 @@ fn answer(line: &str, peaks: &Peaks, last: &mut Option<(&'static Work, Precision
         None => {
             let mut fresh = bench::prepare(work.name, precision).map_err(failed)?;
             fresh.run().map_err(failed)?;
-            peak_memory::reset();
             fresh
         }
     };
-    let seconds = once(&mut prepared).map_err(failed)?;
-    let timed =
-        Timed { work, precision, flops: prepared.flops, seconds: vec![seconds], peak_memory: peak_memory::read() };
+    // One answer is the mean of a quarter of a second: short works are over sooner than a processor gets going.
+    let (begun, mut runs) = (Instant::now(), 0.0);
+    while runs == 0.0 || begun.elapsed() < LINGER {
+        prepared.run().map_err(failed)?;
+        runs += 1.0;
+    }
+    let seconds = vec![begun.elapsed().as_secs_f64() / runs];
+    // Counted from the start of the program, loading included, as that of any program can be.
+    let timed = Timed { work, precision, flops: prepared.flops, seconds, peak_memory: peak_memory::read() };
     *last = Some((work, precision, prepared));
     Ok(timed.json(peaks))
 }

@@ -3,8 +3,7 @@
 mod net;
 mod run;
 
-use std::sync::OnceLock;
-
+use crate::embedded::Embedded;
 use crate::layers::Weights;
 use crate::{Backbone, Card, Compute, Picture, Precision, Result, Watch};
 use net::Net;
@@ -59,9 +58,9 @@ pub fn residual_scale(coarse: f32) -> f32 {
     (0.05 * 1.5f64.powf(f64::from(coarse) - 1.0)) as f32
 }
 
-/// The network that ships in the binary, and what it is once it is unpacked: in f32, in bf16.
-static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
-static NETS: [OnceLock<Result<Detail>>; 2] = [const { OnceLock::new() }; 2];
+/// The network that ships in the binary.
+static EMBEDDED: Embedded<Detail> =
+    Embedded::new(include_bytes!("../../weights/detail.safetensors"), Detail::from_safetensors);
 
 /// The detail network with its weights.
 pub struct Detail {
@@ -79,19 +78,17 @@ impl Detail {
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded(precision: Precision) -> Result<&'static Self> {
-        let net = &NETS[usize::from(precision == Precision::Bf16)];
-        net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
+        EMBEDDED.get(precision)
     }
 
     /// blake3 of the model file that ships in the binary. It is not unpacked for this.
     pub fn embedded_digest() -> [u8; 32] {
-        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
-        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+        EMBEDDED.digest()
     }
 
     /// Whether this process has unpacked the network that ships in the binary.
     pub fn is_unpacked() -> bool {
-        NETS.iter().any(|net| net.get().is_some())
+        EMBEDDED.is_unpacked()
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.

@@ -4,15 +4,14 @@
 mod net;
 mod run;
 
-use std::sync::OnceLock;
-
+use crate::embedded::Embedded;
 use crate::layers::Weights;
 use crate::{Card, Compute, DamageCondition, Factor, Picture, Precision, Result, Watch};
 use net::Net;
 
-/// The network that ships in the binary, and what it is once it is unpacked: in f32, in bf16.
-static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
-static NETS: [OnceLock<Result<Faithful>>; 2] = [const { OnceLock::new() }; 2];
+/// The network that ships in the binary.
+static EMBEDDED: Embedded<Faithful> =
+    Embedded::new(include_bytes!("../../weights/faithful.safetensors"), Faithful::from_safetensors);
 
 /// The faithful network with its weights.
 pub struct Faithful {
@@ -30,19 +29,17 @@ impl Faithful {
     /// # Errors
     /// When the embedded file is damaged.
     pub fn embedded(precision: Precision) -> Result<&'static Self> {
-        let net = &NETS[usize::from(precision == Precision::Bf16)];
-        net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
+        EMBEDDED.get(precision)
     }
 
     /// blake3 of the model file that ships in the binary. It is not unpacked for this.
     pub fn embedded_digest() -> [u8; 32] {
-        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
-        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+        EMBEDDED.digest()
     }
 
     /// Whether this process has unpacked the network that ships in the binary.
     pub fn is_unpacked() -> bool {
-        NETS.iter().any(|net| net.get().is_some())
+        EMBEDDED.is_unpacked()
     }
 
     /// Reads a network of any width and number of blocks from the bytes of a safetensors file.
