@@ -89,6 +89,8 @@ pub(crate) enum Verb {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
+    /// Measure how fast kernels and networks run on this machine
+    Bench(Bench),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -100,6 +102,36 @@ pub(crate) enum Verb {
         #[arg(value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// What to measure, as `--list` names it [default: everything]
+    #[arg(value_name = "WORK")]
+    pub works: Vec<String>,
+    /// List what can be measured
+    #[arg(long)]
+    pub list: bool,
+    /// Only in these numbers: f32 or bf16 [default: auto, both]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub precision: Option<Numbers>,
+    /// Runs of each work after one to warm up; long ones stop after 20 seconds
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub rounds: u16,
+    /// Answer requests on stdin, one JSON object a line: {"work": "conv3x3-320-64", "precision": "bf16"}
+    #[arg(long, conflicts_with_all = ["works", "list", "precision"])]
+    pub serve: bool,
+}
+
+/// The numbers that networks compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Numbers {
+    /// What is fastest here
+    Auto,
+    /// 32 bits
+    F32,
+    /// The upper half of it, with sums in f32
+    Bf16,
 }
 
 #[derive(Args, Debug)]
@@ -176,6 +208,9 @@ pub(crate) struct Controls {
     /// Steps in which detail is sampled; more are finer and slower [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
+    /// Numbers that the networks compute in: auto, f32 or bf16 [default: auto, the fastest]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub precision: Option<Numbers>,
     /// Edge of the tiles that the networks work in; changes memory and time, never the picture
     #[arg(short, long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=8192))]
     pub tile: Option<u32>,
@@ -255,6 +290,9 @@ pub(crate) struct Machine {
     /// Most that is kept, such as 5GiB [default: 20GiB or a tenth of the free disk]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub cache_size: Option<u64>,
+    /// Most memory that is used, such as 4GiB: larger pictures are made in strips [default: 70 % of what is available]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
     /// Only this part of the result, in its pixels: left edge, upper edge, width, height
     #[arg(long, value_name = "X,Y,W,H", value_parser = rectangle)]
     pub preview: Option<engine::value::Rect>,

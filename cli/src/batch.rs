@@ -11,8 +11,7 @@ use crate::{
     terminal::{self, Terminal, print},
 };
 use engine::{
-    Binding, Blame, Event, Failure, Graph, NoStore, Plan, RunError, Shape, State, Store, World,
-    filesystem::OsFilesystem, value::Rect,
+    Binding, Blame, Bounds, Event, Failure, Graph, Plan, RunError, Shape, State, Store, World, filesystem::OsFilesystem,
 };
 use nodes::limits::Limits;
 use serde_json::json;
@@ -40,8 +39,8 @@ pub(crate) struct Batch {
     /// The results of earlier runs.
     pub kept: Kept,
     pub explain: bool,
-    /// The only part of the result that is wanted.
-    pub preview: Option<Rect>,
+    /// How much of the result is wanted, and how much memory may be taken for it.
+    pub bounds: Bounds,
 }
 
 /// An output of the graph, and where it goes.
@@ -92,7 +91,7 @@ fn exit_code(blame: Blame) -> u8 {
         Blame::Input => 3,
         Blame::Limit => 4,
         Blame::Model => 5,
-        Blame::Resource => 6,
+        Blame::Resource | Blame::Memory => 6,
         Blame::Cancelled => 130,
     }
 }
@@ -151,6 +150,7 @@ impl Batch {
         }
         terminal.event(json!({
             "event": "finished", "done": done, "skipped": skipped, "failed": codes.len(), "seconds": seconds,
+            "unpacked": models::unpacked(),
         }));
         match codes[..] {
             [] => 0,
@@ -170,7 +170,7 @@ impl Batch {
         if let Wrong::Graph(found) = &wrong {
             report::diagnostics(terminal, found);
             terminal.stderr(&format!("{} in the graph; nothing was run", report::count(found)));
-            return Outcome::Stopped(2);
+            return Outcome::Stopped(report::exit_code(found));
         }
         let failure = match &wrong {
             Wrong::Run(error) => &error.failure,
@@ -202,7 +202,7 @@ impl Batch {
         let mut bindings = Vec::new();
         let mut paths = Vec::new();
         for output in &mut self.outputs {
-            output.naming.partly = self.preview.is_some();
+            output.naming.partly = self.bounds.region.is_some();
             let target = output
                 .naming
                 .target(picture, scale)
@@ -234,7 +234,7 @@ impl Batch {
         let built = engine::build(&self.recipe.request(inputs, bindings))?;
         report::diagnostics(terminal, &built.warnings);
         if self.dry_run {
-            let plan = engine::plan(&built.graph, &self.kept, self.preview)?;
+            let plan = engine::plan(&built.graph, &self.kept, self.bounds)?;
             let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             show_plan(terminal, &built.graph, &plan, title, &shown)?;
             return Ok(Outcome::Done);
@@ -247,15 +247,17 @@ impl Batch {
             files: &OsFilesystem,
             cancel: &stop.flag(),
             listen: &|event| show_event(terminal, title, &event),
-            region: self.preview,
+            bounds: self.bounds,
         };
         let outcome = engine::run(&built.graph, world)?;
+        // What has shown with one picture need not show again with the next.
+        self.bounds.thrift = outcome.thrift;
         terminal.clear();
         if self.explain {
             let last = Keys::last(&self.kept, &self.recipe.file.name, &picture.name());
             explain::lines(&outcome, last.as_ref()).iter().for_each(|line| print(line));
         }
-        if self.kept.keeps() && self.preview.is_none() {
+        if self.kept.keeps() && self.bounds.region.is_none() {
             Keys::new(&outcome).keep(&self.kept, &self.recipe.file.name, &picture.name());
         }
         let seconds = start.elapsed().as_secs_f64();
@@ -302,7 +304,7 @@ impl Batch {
     /// What is written into the result, so that it can be made again.
     fn recipe_text(&self) -> Result<Option<String>, Wrong> {
         // A recipe would make the whole.
-        if !self.saving.keep_recipe || self.preview.is_some() {
+        if !self.saving.keep_recipe || self.bounds.region.is_some() {
             return Ok(None);
         }
         // Building the graph opens the files that it is made of.
@@ -317,11 +319,13 @@ impl Batch {
             return Ok(scale);
         }
         let built = engine::build(&self.recipe.request(inputs.to_vec(), Vec::new()))?;
-        let plan = engine::plan(&built.graph, &NoStore, None)?;
+        let shapes = engine::shapes(&built.graph)?;
+        let size = |node: usize, port: usize| shapes.get(&node)?.get(port)?.size();
         let loader = self.picture_input.as_ref().map(|input| format!("in:{input}"));
         let loader = built.graph.nodes().iter().position(|node| Some(&node.id) == loader.as_ref());
-        let from = loader.and_then(|node| plan.step(node)?.forecast.outputs.first()?.size());
-        let to = plan.output_shape(&built.graph, &output.name).and_then(|shape| shape.size());
+        let from = loader.and_then(|node| size(node, 0));
+        let named = built.graph.outputs().iter().find(|(name, ..)| *name == output.name);
+        let to = named.and_then(|(_, node, port)| size(*node, *port));
         Ok(match (from, to) {
             // The longer edge tells it best, for sizes are rounded.
             (Some(from), Some(to)) => f64::from(to.width.max(to.height)) / f64::from(from.width.max(from.height)),
@@ -378,7 +382,7 @@ fn show_plan(terminal: &Terminal, graph: &Graph, plan: &Plan, title: &str, outpu
     if terminal.json() {
         terminal.event(json!({
             "event": "plan", "input": title, "outputs": outputs, "nodes": events, "peak_bytes": plan.peak_bytes,
-            "flops": plan.flops, "seconds": seconds,
+            "flops": plan.flops, "seconds": seconds, "strips": plan.strips().map(|(count, _)| count),
         }));
         return Ok(());
     }
@@ -398,11 +402,14 @@ fn show_plan(terminal: &Terminal, graph: &Graph, plan: &Plan, title: &str, outpu
         print(line.trim_end());
     }
     print(&format!(
-        "  about {} in the networks at {:.0} GFLOP/s, at most {} of memory for pictures",
+        "  about {} in the networks at {:.0} GFLOP/s, at most {} of memory",
         speed::duration(seconds),
         speed / 1e9,
-        speed::bytes(plan.peak_bytes)
+        engine::bytes(plan.peak_bytes)
     ));
+    if let Some((strips, rows)) = plan.strips() {
+        print(&format!("  the whole does not fit into memory: in {strips} strips of {rows} rows"));
+    }
     Ok(())
 }
 
@@ -410,7 +417,7 @@ fn shape_text(shape: &Shape) -> String {
     match shape {
         Shape::Image(size, channels) => format!("{size} {}", if *channels == 4 { "RGBA" } else { "RGB" }),
         Shape::Mask(size) => format!("{size} mask"),
-        Shape::Guide(size) => format!("{size} guide"),
+        Shape::Guide(size, ..) => format!("{size} guide"),
         Shape::Tiles(size, _, tiles) => format!("{size} in {} tiles", tiles.len()),
         Shape::Small(ty) => ty.to_string(),
         Shape::Unknown(ty) => format!("{ty} of unknown size"),

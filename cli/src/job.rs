@@ -1,10 +1,11 @@
 //! What the arguments mean.
 
 use crate::{
-    args::{Controls, Files, Machine, OnExists, Quality, Seed},
+    args::{Controls, Files, Machine, Numbers, OnExists, Quality, Seed},
     library::Shelf,
+    memory,
 };
-use engine::{Binding, Registry, Request, Setting, Text};
+use engine::{Binding, Bounds, Registry, Request, Setting, Text};
 use nodes::limits::{Limits, Profile};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -62,6 +63,11 @@ pub(crate) fn control_settings(controls: &Controls) -> (Vec<Setting>, Option<u32
         Quality::Low => "Low",
         Quality::High => "High",
     });
+    let precision = controls.precision.map(|numbers| match numbers {
+        Numbers::Auto => "Auto",
+        Numbers::F32 => "F32",
+        Numbers::Bf16 => "Bf16",
+    });
     let number = |value: Option<f64>| value.map(|value| format!("{value:?}"));
     // `-t 0` means the tile that fits, which is what leaving it out means as well.
     let tile = controls.tile.filter(|&tile| tile > 0);
@@ -75,6 +81,7 @@ pub(crate) fn control_settings(controls: &Controls) -> (Vec<Setting>, Option<u32
         ("preserve_hands", controls.preserve_hands.map(|on| on.to_string())),
         ("seed", seed.map(|seed| seed.to_string())),
         ("steps", controls.steps.map(|steps| steps.to_string())),
+        ("precision", precision.map(str::to_owned)),
         ("tile", tile.map(|tile| tile.to_string())),
     ];
     let settings = all.into_iter().filter_map(|(name, value)| {
@@ -99,6 +106,12 @@ pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
         file_bytes: machine.max_file_bytes.or(limits.file_bytes),
         ..limits
     })
+}
+
+/// How much of the result is wanted, and how much memory may be taken for it.
+pub(crate) fn bounds(machine: &Machine) -> Bounds {
+    let memory = machine.memory.or_else(memory::usual);
+    Bounds { region: machine.preview, memory, base: memory::PROGRAM, ..Bounds::default() }
 }
 
 /// A text in RON.

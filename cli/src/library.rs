@@ -4,12 +4,10 @@ use engine::{Library, Text};
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
     path::Path,
     sync::{Mutex, PoisonError},
 };
-
-/// Most bytes of a graph file that are read. The engine refuses less than that, with a better message.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// The graph that a person names: a file, or a shipped graph.
 pub(crate) fn graph(name: &str) -> Result<Text, String> {
@@ -28,11 +26,14 @@ pub(crate) fn graph(name: &str) -> Result<Text, String> {
 }
 
 fn read(path: &Path, name: &str) -> Result<Text, String> {
-    let bytes = fs::metadata(path).map_err(|error| format!("cannot read `{name}`: {error}"))?.len();
-    if bytes > MOST_BYTES {
-        return Err(format!("`{name}` has {bytes} bytes, which is no graph file"));
+    // One byte too many is enough for the engine to refuse it.
+    let most = engine::MOST_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    if read.as_ref().is_ok_and(|length| *length as u64 == most) {
+        return Ok(Text { name: name.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() });
     }
-    match fs::read(path).map(String::from_utf8) {
+    match read.map(|_| String::from_utf8(bytes)) {
         Ok(Ok(text)) => Ok(Text { name: name.to_owned(), text }),
         Ok(Err(_)) => Err(format!("`{name}` is no graph file, and holds no recipe")),
         Err(error) => Err(format!("cannot read `{name}`: {error}")),

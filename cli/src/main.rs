@@ -7,7 +7,9 @@ mod commands;
 mod explain;
 mod job;
 mod library;
+mod memory;
 mod naming;
+mod peak_memory;
 mod pictures;
 mod recipe;
 mod report;
@@ -30,6 +32,10 @@ fn main() -> ExitCode {
     limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
     engine::silence_contained();
     let terminal = terminal::Terminal::new(cli.talk);
+    if let Err(message) = models::kernels::Isa::asked() {
+        terminal.error(&message, Some("leave the variable out to use the best set"));
+        return ExitCode::from(2);
+    }
     ExitCode::from(match cli.verb {
         Verb::Upscale(args) => commands::upscale::run(&terminal, &stop::Stop::listen(), &args),
         Verb::Run(args) => commands::run::run(&terminal, &stop::Stop::listen(), &args),
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Limits => commands::limits::run(),
         Verb::Doctor { files } if files.is_empty() => commands::doctor::run(&terminal),
         Verb::Doctor { files } => commands::doctor::look(&terminal, &files),
+        Verb::Bench(args) => commands::bench::run(&terminal, &args),
         Verb::Completions { shell } => commands::manual::completions(shell),
         Verb::Man { folder } => commands::manual::man(&terminal, folder.as_deref()),
     })

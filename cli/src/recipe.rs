@@ -35,10 +35,9 @@ struct Kept {
 pub(crate) fn text(recipe: &Recipe) -> Option<String> {
     let mut files = recipe.shelf.opened();
     files.insert(recipe.file.name.clone(), recipe.file.text.clone());
-    let models = models::cards()
-        .ok()?
+    let models = models::digests()
         .into_iter()
-        .map(|(card, digest)| (card.name.to_owned(), digest.iter().map(|byte| format!("{byte:02x}")).collect()));
+        .map(|(name, digest)| (name.to_owned(), digest.iter().map(|byte| format!("{byte:02x}")).collect()));
     let set = recipe.settings.iter().filter(|setting| !WITHOUT_EFFECT.contains(&setting.target.as_str()));
     let kept = Kept {
         upweave: env!("CARGO_PKG_VERSION").to_owned(),

@@ -6,9 +6,14 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, S
 use serde_json::json;
 use std::fmt;
 
-/// Shows all of them, errors and warnings, and counts them.
+/// Lines above this many bytes are not shown: they were not written by a person, and would fill the screen.
+const LONGEST_LINE: usize = 2000;
+/// So many mistakes are shown; more help nobody.
+const MOST_SHOWN: usize = 100;
+
+/// Shows them, errors and warnings.
 pub(crate) fn diagnostics(terminal: &Terminal, all: &Diagnostics) {
-    for item in &all.items {
+    for item in all.items.iter().take(MOST_SHOWN) {
         if terminal.json() {
             terminal.event(as_json(all, item));
         } else if item.severity == Severity::Error {
@@ -17,6 +22,15 @@ pub(crate) fn diagnostics(terminal: &Terminal, all: &Diagnostics) {
             terminal.say(&rendered(all, item, terminal.color));
         }
     }
+    let more = all.items.len().saturating_sub(MOST_SHOWN);
+    if more > 0 && !terminal.json() {
+        terminal.stderr(&format!("and {more} more"));
+    }
+}
+
+/// The exit code that tells mistakes from what is only too large.
+pub(crate) fn exit_code(all: &Diagnostics) -> u8 {
+    if all.beyond_limits() { 4 } else { 2 }
 }
 
 /// `2 errors, 1 warning`.
@@ -32,12 +46,17 @@ pub(crate) fn count(all: &Diagnostics) -> String {
 
 /// One of them, with its lines.
 pub(crate) fn rendered(all: &Diagnostics, item: &Diagnostic, color: bool) -> String {
+    let plain = || Diagnostics { sources: all.sources.clone(), items: vec![item.clone()] }.to_string();
+    let long = |label: &Label| all.sources[label.span.source].text.lines().any(|line| line.len() > LONGEST_LINE);
+    if item.labels.first().is_some_and(long) {
+        return plain();
+    }
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_links(false).with_width(110);
     let mut text = String::new();
     match handler.render_report(&mut text, &Shown::new(all, item)) {
         Ok(()) => text.trim_end().to_owned(),
-        Err(fmt::Error) => Diagnostics { sources: all.sources.clone(), items: vec![item.clone()] }.to_string(),
+        Err(fmt::Error) => plain(),
     }
 }
 

@@ -1,7 +1,27 @@
-//! How fast this machine runs the networks, measured on a small picture.
+//! How fast this machine is: its vector units, and the networks on a small picture.
 
-use models::{DamageCondition, Factor, Faithful, Picture, Unwatched};
+use models::{
+    DamageCondition, Factor, Faithful, Picture, Precision, Unwatched, bf16,
+    kernels::{self, Isa},
+};
 use std::time::{Duration, Instant};
+
+/// What all threads together can do at most, in f32 and in bf16: operations per second.
+pub(crate) struct Peaks([f64; 2]);
+
+impl Peaks {
+    pub(crate) fn measure() -> Self {
+        let (isa, threads) = (Isa::detect(), rayon::current_num_threads() as f64);
+        Self([kernels::peak::<f32>(isa) * threads, kernels::peak::<bf16>(isa) * threads])
+    }
+
+    pub(crate) fn of(&self, precision: Precision) -> f64 {
+        match precision {
+            Precision::F32 => self.0[0],
+            Precision::Bf16 => self.0[1],
+        }
+    }
+}
 
 /// Edge of the picture that is measured on: large enough to keep all cores busy, small enough for no time at all.
 const EDGE: u32 = 96;
@@ -12,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// # Errors
 /// When the model is damaged.
 pub(crate) fn measure() -> models::Result<f64> {
-    let model = Faithful::embedded()?;
+    let model = Faithful::embedded(Precision::fastest())?;
     let pixels: Vec<f32> = (0..3 * EDGE * EDGE).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
     let picture = Picture::new(EDGE, EDGE, &pixels)?;
     let flops = model.flops_per_pixel(Factor::X2) * f64::from(EDGE * EDGE);
@@ -38,10 +58,4 @@ pub(crate) fn duration(seconds: f64) -> String {
         s if s < 3600.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
         s => format!("{:.0} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0) / 60.0),
     }
-}
-
-/// `420 MiB`, `1.5 GiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    let mib = bytes as f64 / f64::from(1 << 20);
-    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }

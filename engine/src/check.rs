@@ -13,6 +13,9 @@ use petgraph::{
 };
 use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
+/// Of a loop of nodes so many are named.
+const LONGEST_TOLD: usize = 40;
+
 /// A graph that can run, and what its author should know.
 pub struct Built {
     /// The graph.
@@ -150,10 +153,16 @@ fn report_cycles(topology: &DiGraph<usize, ()>, nodes: &[crate::link::Linked], f
         let cycle = shortest_cycle(topology, start);
         let mut names: Vec<&str> = cycle.iter().map(|node| nodes[node.index()].id.as_str()).collect();
         names.push(names[0]);
+        // The whole loop, as far as somebody would read it.
+        let between = names.len().saturating_sub(LONGEST_TOLD);
+        let told = format!(".. {between} more ..");
+        if between > 0 {
+            names.splice(LONGEST_TOLD / 2..LONGEST_TOLD / 2 + between, [told.as_str()]);
+        }
         let message = format!("`{}` needs itself: {}", names[0], names.join(" -> "));
         let mut mistake =
             Diagnostic::error("cycle", nodes[start.index()].span.clone(), message).hint("cut one of these wires");
-        for node in &cycle[1..] {
+        for node in cycle[1..].iter().take(LONGEST_TOLD) {
             let span = nodes[node.index()].span.clone();
             mistake.labels.push(Label { span, text: "on the way".into() });
         }

@@ -111,6 +111,11 @@ impl Diagnostics {
         self.count(Severity::Error)
     }
 
+    /// Whether something is beyond the limits on graphs. What else is wrong may follow from what was not read.
+    pub fn beyond_limits(&self) -> bool {
+        self.items.iter().any(|item| item.code == crate::load::TOO_LARGE)
+    }
+
     /// Number of warnings.
     pub fn warnings(&self) -> usize {
         self.count(Severity::Warning)

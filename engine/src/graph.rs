@@ -130,6 +130,11 @@ impl Graph {
         self.order.iter().copied().filter(|node| wanted.contains(node)).collect()
     }
 
+    /// Whether an output of the graph comes from this node.
+    pub(crate) fn gives_output(&self, node: usize) -> bool {
+        self.outputs.iter().any(|(_, output, _)| *output == node)
+    }
+
     pub(crate) fn label(&self, node: usize, field: Option<&str>) -> Label {
         Label { span: self.nodes[node].place(field), text: String::new() }
     }

@@ -5,7 +5,8 @@
 //! - **load** (`load/`): RON text to a raw graph that knows the place of every name and value;
 //! - **link** (`link/`): names become edges, presets and settings are applied, subgraphs and repeats expanded;
 //! - **check** (`check.rs`): all mistakes in one go, each with its place and a hint;
-//! - **plan** ([`plan()`]): what the outputs need, what is kept already, predicted sizes and cost;
+//! - **plan** ([`plan()`], `demand.rs`, `memory.rs`): what the outputs need, what is kept already, predicted sizes and cost,
+//!   and how the work is cut to fit into memory;
 //! - **run** ([`run()`]): ready nodes run, outputs are dropped at their last use.
 
 // The declarations that `node!` writes name this crate as `engine`, also in here.
@@ -22,6 +23,7 @@ mod guard;
 mod key;
 mod link;
 mod load;
+mod memory;
 mod node;
 mod outline;
 mod plan;
@@ -37,10 +39,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span, Text, line_
 pub use graph::{Connection, Graph, GraphNode};
 pub use key::Parts;
 pub use link::{Binding, Library, NoLibrary, Registry, Request, Setting};
-pub use load::FORMAT;
+pub use load::{DEEPEST, FORMAT, MOST_BYTES, MOST_NODES};
+pub use memory::{Bounds, bytes};
 pub use node::*;
 pub use outline::{Outline, OutlineInput, OutlineParameter};
-pub use plan::{Plan, RunError, State, Step, plan};
+pub use plan::{Plan, RunError, State, Step, plan, shapes};
 pub use run::{Event, How, Outcome, Ran, World, run};
 pub use store::{Cache, CacheSize, Checked, Claim, Layered, MemoryStore, NoStore, Pruned, Store};
 pub use structural::{Change, Repeat, Subgraph};

@@ -1,12 +1,13 @@
 //! Phase 4: what the outputs need, what is kept already, and what the rest will cost.
 
 use crate::{
-    Blame, DynNode, Failure, Forecast, Graph, Shape, Shapes, Store,
-    demand::{Part, restrict},
+    Blame, Cell, DynNode, Failure, Forecast, Graph, Shape, Shapes, Store, Thrift,
+    demand::{self, Part, Role, Wanted},
     diagnostic::{Label, Text},
     digest::Digest,
     key::{Identity, Parts},
-    value::{Rect, Type},
+    memory::{self, Bounds, Work},
+    value::{Rect, Size, Type},
 };
 use petgraph::{Direction, graph::NodeIndex};
 use std::collections::{HashMap, HashSet};
@@ -34,10 +35,24 @@ pub struct Step {
     /// What the key of its result is made of, where that is known before anything runs.
     pub parts: Option<Parts>,
     pub(crate) identity: Identity,
+    /// The shapes of what comes in.
+    pub(crate) seen: Shapes,
     /// The part that it works on, when only a part of the output is wanted.
     pub(crate) part: Option<Part>,
     /// Digests of its outputs, where they are known before anything runs.
     pub(crate) outputs: Option<Vec<Digest>>,
+}
+
+impl Step {
+    /// Width and height of the picture that it gives, when it gives one.
+    pub(crate) fn picture(&self) -> Option<Size> {
+        self.forecast.outputs.first().and_then(Shape::size)
+    }
+
+    /// Bytes of all that it gives.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.forecast.outputs.iter().map(Shape::bytes).sum()
+    }
 }
 
 /// What a run will do.
@@ -47,10 +62,14 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The nodes that the outputs depend on, but which need not run this time.
     pub spared: Vec<Step>,
-    /// Highest memory for values and working space, in bytes.
+    /// Highest memory of the process, in bytes.
     pub peak_bytes: u64,
     /// Floating point operations of all networks that will run.
     pub flops: f64,
+    /// How small the tiles are in which nodes work.
+    pub thrift: Thrift,
+    /// How the work is cut, when it does not fit into memory otherwise.
+    pub(crate) work: Vec<Work>,
 }
 
 /// A run that could not be finished.
@@ -86,10 +105,12 @@ impl RunError {
 }
 
 impl Plan {
-    /// The shape of an output of the graph.
-    pub fn output_shape(&self, graph: &Graph, name: &str) -> Option<Shape> {
-        let (_, node, port) = graph.outputs().iter().find(|(output, ..)| output == name)?;
-        self.step(*node)?.forecast.outputs.get(*port).cloned()
+    /// How the picture of the output is cut, when it does not fit into memory whole: number of strips and rows of each.
+    pub fn strips(&self) -> Option<(u32, u32)> {
+        match self.work.last()? {
+            Work::Strips(stage) => Some((stage.bands().count() as u32, stage.rows)),
+            Work::Whole(_) => None,
+        }
     }
 
     /// The step of a node.
@@ -98,12 +119,38 @@ impl Plan {
     }
 }
 
-/// Plans a run, of which only a `region` of the output may be wanted.
+/// Plans a run within bounds.
 ///
 /// # Errors
-/// When an input is not bound, something outside of the graph (a file, a model) cannot be read, or the region leaves the
-/// output.
-pub fn plan(graph: &Graph, store: &dyn Store, region: Option<Rect>) -> Result<Plan, Box<RunError>> {
+/// When an input is not bound, something outside of the graph (a file, a model) cannot be read, the region leaves the
+/// output, or there is not enough memory however the work is cut.
+pub fn plan(graph: &Graph, store: &dyn Store, bounds: Bounds) -> Result<Plan, Box<RunError>> {
+    let mut steps = survey(graph, store)?;
+    // A kept file shows the whole.
+    decide(graph, store, bounds.region.is_some(), &mut steps);
+    for step in steps.iter_mut().filter(|step| step.state == State::Compute) {
+        step.forecast = whole_forecast(graph, step.node, &step.seen);
+    }
+    let failed = |(node, failure)| RunError::new(graph, node, None, failure);
+    let mut wanted = Wanted::new();
+    if let Some(region) = bounds.region {
+        wanted = demand::wanted(graph, region, &steps).map_err(failed)?;
+    }
+    let (spared, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.state == State::Spared);
+    memory::fitted(graph, steps, spared, &wanted, bounds).map_err(failed)
+}
+
+/// What the nodes of a graph give that its outputs need, by their index. No costs are counted, so no model is looked at.
+///
+/// # Errors
+/// When an input is not bound, or something outside of the graph cannot be read.
+pub fn shapes(graph: &Graph) -> Result<HashMap<usize, Vec<Shape>>, Box<RunError>> {
+    let steps = survey(graph, &crate::NoStore)?;
+    Ok(steps.into_iter().map(|step| (step.node, step.forecast.outputs)).collect())
+}
+
+/// The nodes that the outputs need, with what they give and what is kept of it.
+fn survey(graph: &Graph, store: &dyn Store) -> Result<Vec<Step>, Box<RunError>> {
     let needed = graph.needed();
     let mut digests: HashMap<usize, Option<Vec<Digest>>> = HashMap::new();
     let mut shapes: HashMap<usize, Vec<Shape>> = HashMap::new();
@@ -122,7 +169,7 @@ pub fn plan(graph: &Graph, store: &dyn Store, region: Option<Rect>) -> Result<Pl
         for wire in &at.wires {
             let Some((source, port)) = wire.source else { continue };
             if let Some(shape) = shapes.get(&source).and_then(|all| all.get(port)) {
-                seen.0.insert(wire.field.clone(), shape.clone());
+                seen.fields.insert(wire.field.clone(), shape.clone());
             }
             let known = digests.get(&source).and_then(|all| all.as_ref()?.get(port).copied());
             match (&mut inputs, known) {
@@ -132,22 +179,47 @@ pub fn plan(graph: &Graph, store: &dyn Store, region: Option<Rect>) -> Result<Pl
         }
         let key = inputs.map(|inputs| identity.key(kind, node, &inputs));
         let outputs = key.as_ref().and_then(|key| store.outputs(key.digest));
-        let forecast = if at.mapped { mapped_forecast(node, &seen, kind.ports().len()) } else { node.forecast(&seen) };
+        // What it costs is asked once it is known that it runs.
+        let forecast = Forecast { outputs: given(graph, index, &seen), ..Forecast::default() };
         shapes.insert(index, forecast.outputs.clone());
         digests.insert(index, outputs.clone());
         let parts = key.map(|key| key.parts);
-        steps.push(Step { node: index, state: State::Spared, forecast, parts, identity, part: None, outputs });
+        steps.push(Step { node: index, state: State::Spared, forecast, parts, identity, seen, part: None, outputs });
     }
-    // A kept file shows the whole.
-    decide(graph, store, region.is_some(), &mut steps);
-    if let Some(region) = region {
-        restrict(graph, region, &shapes, &mut steps)
-            .map_err(|(node, failure)| RunError::new(graph, node, None, failure))?;
+    Ok(steps)
+}
+
+/// What a node gives when it sees these shapes.
+fn given(graph: &Graph, index: usize, seen: &Shapes) -> Vec<Shape> {
+    let at = &graph.nodes[index];
+    match at.node() {
+        Some((kind, node)) if at.mapped => mapped_shapes(node, seen, kind.ports().len()),
+        Some((_, node)) => node.gives(seen),
+        None => Vec::new(),
     }
-    let (spared, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.state == State::Spared);
-    let flops = steps.iter().filter(|step| step.state == State::Compute).map(|step| step.forecast.flops).sum();
-    let peak_bytes = peak(graph, &steps);
-    Ok(Plan { steps, spared, peak_bytes, flops })
+}
+
+/// What a node gives and costs when it sees these shapes.
+pub(crate) fn whole_forecast(graph: &Graph, index: usize, seen: &Shapes) -> Forecast {
+    let at = &graph.nodes[index];
+    match at.node() {
+        Some((kind, node)) if at.mapped => mapped_forecast(node, seen, kind.ports().len()),
+        Some((_, node)) => node.forecast(seen),
+        None => Forecast::default(),
+    }
+}
+
+/// The steps that run or are read when this is wanted, and what each of them works on.
+pub(crate) fn on_parts(graph: &Graph, wanted: &Wanted, steps: &[Step]) -> Vec<Step> {
+    let mut cut = Vec::with_capacity(steps.len());
+    for (step, role) in steps.iter().zip(demand::roles(graph, wanted, steps)) {
+        match role {
+            Role::Unneeded => {}
+            Role::Whole => cut.push(step.clone()),
+            Role::Part(part, forecast) => cut.push(Step { part: Some(part), forecast, ..step.clone() }),
+        }
+    }
+    cut
 }
 
 /// Decides from the outputs backwards: what is wanted is read where it is kept, and runs where it is not, and only what runs
@@ -177,55 +249,58 @@ fn decide(graph: &Graph, store: &dyn Store, partly: bool, steps: &mut [Step]) {
     }
 }
 
-/// The forecast of a node that runs once per tile.
-fn mapped_forecast(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Forecast {
-    let tiles = seen.0.values().find_map(|shape| match shape {
-        Shape::Tiles(frame, channels, tiles) => Some((*frame, *channels, tiles.clone())),
-        _ => None,
-    });
-    let Some((frame, channels, rects)) = tiles else {
-        return Forecast { outputs: vec![Shape::Unknown(Type::Tiles); ports], ..Forecast::default() };
-    };
-    let mut total = Forecast { tiles: rects.len() as u64, ..Forecast::default() };
-    let mut grown = None;
-    for rect in &rects {
-        let mut one = seen.clone();
-        for shape in one.0.values_mut() {
-            *shape = match &*shape {
-                Shape::Tiles(..) => Shape::Image(rect.size(), channels),
-                Shape::Image(size, channels) if *size == frame => Shape::Image(rect.size(), *channels),
-                Shape::Mask(size) if *size == frame => Shape::Mask(rect.size()),
-                Shape::Guide(size) if *size == frame => Shape::Guide(rect.size()),
-                other => other.clone(),
-            };
-        }
-        let forecast = node.forecast(&one);
-        total.flops += forecast.flops;
-        total.working_bytes = total.working_bytes.max(forecast.working_bytes);
-        let size = forecast.outputs.first().and_then(Shape::size);
-        grown = grown.or(size.map(|size| size.width / rect.width.max(1)));
-    }
-    let factor = grown.unwrap_or(1).max(1);
-    let rects = rects.iter().map(|rect| rect.times(factor)).collect();
-    total.outputs = vec![Shape::Tiles(frame.times(factor), channels, rects); ports];
-    total
+/// What a node sees that runs once per tile.
+struct OnTiles {
+    /// The whole picture.
+    frame: Size,
+    channels: usize,
+    tiles: Vec<(Cell, Shapes)>,
 }
 
-/// Highest memory when the steps run one after the other and outputs go at their last use.
-fn peak(graph: &Graph, steps: &[Step]) -> u64 {
-    let bytes = |step: &Step| step.forecast.outputs.iter().map(Shape::bytes).sum::<u64>();
-    let mut last_use: HashMap<usize, usize> = HashMap::new();
-    for (at, step) in steps.iter().enumerate() {
-        for (source, _) in graph.nodes[step.node].wires.iter().filter_map(|wire| wire.source) {
-            last_use.insert(source, at);
-        }
+impl OnTiles {
+    fn new(seen: &Shapes) -> Option<Self> {
+        let (frame, channels, cells) = seen.fields.values().find_map(|shape| match shape {
+            Shape::Tiles(frame, channels, cells) => Some((*frame, *channels, cells.clone())),
+            _ => None,
+        })?;
+        let on_one = |cell: Cell| {
+            let mut one = seen.clone();
+            for shape in one.fields.values_mut() {
+                *shape = match &*shape {
+                    Shape::Tiles(..) => Shape::Image(cell.outer.size(), channels),
+                    spans if spans.size() == Some(frame) => spans.cut_to(cell.outer),
+                    other => other.clone(),
+                };
+            }
+            (cell, one)
+        };
+        Some(Self { frame, channels, tiles: cells.into_iter().map(on_one).collect() })
     }
-    let (mut live, mut highest) = (0, 0);
-    for (at, step) in steps.iter().enumerate() {
-        live += bytes(step);
-        highest = highest.max(live + step.forecast.working_bytes);
-        let done = steps[..=at].iter().filter(|earlier| last_use.get(&earlier.node) == Some(&at));
-        live = live.saturating_sub(done.map(bytes).sum());
+}
+
+/// What a node gives that runs once per tile.
+fn mapped_shapes(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Vec<Shape> {
+    let Some(OnTiles { frame, channels, tiles }) = OnTiles::new(seen) else {
+        return vec![Shape::Unknown(Type::Tiles); ports];
+    };
+    // All tiles grow alike.
+    let grown = tiles.first().and_then(|(cell, one)| {
+        let size = node.gives(one).first().and_then(Shape::size)?;
+        Some(size.width / cell.outer.width.max(1))
+    });
+    let factor = grown.unwrap_or(1).max(1);
+    let cells = tiles.iter().map(|(cell, _)| cell.times(factor)).collect();
+    vec![Shape::Tiles(frame.times(factor), channels, cells); ports]
+}
+
+/// The forecast of a node that runs once per tile.
+pub(crate) fn mapped_forecast(node: &dyn DynNode, seen: &Shapes, ports: usize) -> Forecast {
+    let mut total = Forecast { outputs: mapped_shapes(node, seen, ports), ..Forecast::default() };
+    for (_, one) in OnTiles::new(seen).map(|on| on.tiles).unwrap_or_default() {
+        let forecast = node.forecast(&one);
+        total.tiles += 1;
+        total.flops += forecast.flops;
+        total.working_bytes = total.working_bytes.max(forecast.working_bytes);
     }
-    highest
+    total
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use engine::{
-    Binding, Blame, Cx, Event, Failure, How, In, Kind, MemoryStore, NoLibrary, NoStore, Node, NodeKind, NodeResult,
-    Repeat, Request, Setting, Store, Subgraph, Text, World, bail, build,
+    Binding, Blame, Bounds, Cx, Event, Failure, How, In, Kind, MemoryStore, NoLibrary, NoStore, Node, NodeKind,
+    NodeResult, Repeat, Request, Setting, Store, Subgraph, Text, World, bail, build,
     digest::Digest,
     node, outputs, run,
     value::{Image, Number, Rect, Size, Tile, Tiles, Value},
@@ -186,15 +186,47 @@ node! {
         image: In<Image>,
         /// What it gives everywhere.
         gives: f64,
+        /// Whether it breaks only in less than full precision.
+        rough: bool,
     }
 }
 impl Node for Broken {
     type Out = Image;
     const NETWORK: bool = true;
+    fn reduced(&self) -> bool {
+        self.rough
+    }
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
+        if self.rough && cx.precise() {
+            assert!(cx.recall::<Image>(|d| d.u64(1)).is_none(), "what was kept in low precision is found in full");
+            return Ok((*cx.get(&self.image)?).clone());
+        }
+        cx.keep(|d| d.u64(1), || Image::filled(Size::new(1, 1), &[0.0; 3]));
         // RON has no way to write what is no number.
         let gives = if self.gives < 0.0 { f32::NAN } else { self.gives as f32 };
         Ok(Image::filled(cx.get(&self.image)?.size(), &[gives; 3]))
+    }
+}
+
+node! {
+    /// Works in tiles, for which memory does not suffice when they are large.
+    pub struct Hungry, version 1 {
+        /// The number.
+        number: In<Number>,
+        /// Edge of its tiles.
+        tile: u32 = 1024,
+        /// The largest edge for which memory suffices.
+        fits: u32 = 200,
+    }
+}
+impl Node for Hungry {
+    type Out = Number;
+    fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Number> {
+        let edge = cx.edge(self.tile);
+        if edge > self.fits {
+            return Err(Failure::new(Blame::Memory, "there is no memory for a tile"));
+        }
+        Ok(Number(f64::from(edge)))
     }
 }
 
@@ -225,6 +257,7 @@ static NODES: &[&dyn NodeKind] = &[
     &Kind::<Give>::NEW,
     &Kind::<Grey>::NEW,
     &Kind::<Halve>::NEW,
+    &Kind::<Hungry>::NEW,
     &Kind::<Place>::NEW,
     &Kind::<Repeat>::NEW,
     &Kind::<Shift>::NEW,
@@ -374,6 +407,33 @@ fn a_broken_network_is_an_error_and_is_not_kept() {
             }
         }
     }
+}
+
+#[test]
+fn a_network_that_breaks_in_low_precision_runs_once_more_in_full() {
+    let store = MemoryStore::new(1 << 20);
+    let nodes = r#""pic": Grey(edge: 10), "net": Broken(image: "pic", gives: -1, rough: true)"#;
+    let built = build(&request(nodes, "\"out\": \"net\"")).unwrap();
+    let outcome = run(&built.graph, World::quiet(&store)).unwrap();
+    let Value::Image(image) = &outcome.values["out"] else { panic!("no picture") };
+    assert!(image.samples().iter().all(|sample| sample.is_finite()));
+}
+
+#[test]
+fn tiles_are_halved_until_memory_suffices_and_the_size_is_remembered() {
+    let hungry = |fits: u32| {
+        let nodes = format!(r#""one": Give(value: 1), "work": Hungry(number: "one", fits: {fits})"#);
+        build(&request(&nodes, "\"out\": \"work\"")).unwrap().graph
+    };
+    let outcome = run(&hungry(200), World::quiet(&NoStore)).unwrap();
+    assert!(matches!(outcome.values["out"], Value::Number(128.0)), "{:?}", outcome.values);
+    // The next run begins where this one ended, and does not try what is known not to go.
+    let bounds = Bounds { thrift: outcome.thrift, ..Bounds::default() };
+    let outcome = run(&hungry(5000), World { bounds, ..World::quiet(&NoStore) }).unwrap();
+    assert!(matches!(outcome.values["out"], Value::Number(128.0)), "{:?}", outcome.values);
+    // Below the floor nothing is tried any more.
+    let error = run(&hungry(20), World::quiet(&NoStore)).unwrap_err();
+    assert_eq!(error.failure.blame, Blame::Memory);
 }
 
 #[test]

@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// All works.
-pub const WORKS: [Work; 15] = [
+pub static WORKS: [Work; 15] = [
     work("conv3x3-320-64", "3x3 convolution, 320 channels at 64x64, bias and SiLU", Kind::Conv(320, 64)),
     work("conv3x3-640-32", "3x3 convolution, 640 channels at 32x32, bias and SiLU", Kind::Conv(640, 32)),
     work("conv3x3-64-256", "3x3 convolution, 64 channels at 256x256, bias and SiLU", Kind::Conv(64, 256)),
@@ -54,9 +54,9 @@ pub const WORKS: [Work; 15] = [
     work("clip-l-77", "the text encoder of Stable Diffusion 1, 77 tokens", Kind::Clip(77)),
     work("unet15-64", "the U-Net of Stable Diffusion 1, latent of 64x64, 77 tokens", Kind::Unet(64)),
     work("vae15-decode-512", "the decoder of Stable Diffusion 1, to 512x512", Kind::VaeDecoder(64)),
-    work("faithful-x2", "the embedded faithful network x2 on 512x512", Kind::Faithful(512, Factor::X2)),
+    work("faithful-x2", "the embedded faithful network x2 on 1024x1024", Kind::Faithful(1024, Factor::X2)),
     work("faithful-x4", "the embedded faithful network x4 on 512x512", Kind::Faithful(512, Factor::X4)),
-    work("detail", "the embedded detail network, 4 steps on 512x512", Kind::Detail(512)),
+    work("detail", "the embedded detail network, 4 steps on 2048x2048", Kind::Detail(2048)),
 ];
 
 const fn work(name: &'static str, about: &'static str, kind: Kind) -> Work {
@@ -142,7 +142,7 @@ pub fn prepare(name: &str, precision: Precision) -> Result<Prepared> {
             Ok(upscaler(Rrdb::load(&weights, shape)?, edge))
         }
         Kind::Faithful(edge, factor) => {
-            let (net, rgb) = (Faithful::embedded_on(compute)?, numbers(3 * edge * edge));
+            let (net, rgb) = (Faithful::embedded(precision)?, numbers(3 * edge * edge));
             let flops = net.flops_per_pixel(factor) * f64::from(edge * edge);
             Ok(Prepared::new(flops, move || {
                 let (picture, damage) = (Picture::new(edge, edge, &rgb)?, DamageCondition::default());
@@ -150,7 +150,7 @@ pub fn prepare(name: &str, precision: Precision) -> Result<Prepared> {
             }))
         }
         Kind::Detail(edge) => {
-            let (net, rgb) = (Detail::embedded_on(compute)?, numbers(3 * edge * edge));
+            let (net, rgb) = (Detail::embedded(precision)?, numbers(3 * edge * edge));
             let sampling = Sampling { steps: 4, ..Sampling::default() };
             let flops = net.flops_per_pixel() * f64::from(sampling.steps) * f64::from(edge * edge);
             Ok(Prepared::new(flops, move || {

@@ -3,17 +3,76 @@
 use engine::{
     Blame, Cx, Failure, NodeResult,
     digest::{Digest, Digester},
+    schemars::JsonSchema,
+    serde::{Deserialize, Serialize},
     value::{Damage, Image, Rect, Size},
 };
-use models::{DamageCondition, Part, Picture, Watch};
+use models::{Compute, DamageCondition, Detail, Faithful, Part, Picture, Watch};
 use std::{borrow::Cow, sync::Arc};
+
+/// The numbers that a network computes in. Sums are 32 bits wide in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "engine::serde")]
+#[schemars(crate = "engine::schemars")]
+pub enum Precision {
+    /// Bf16 where the processor is twice as fast with it, else F32.
+    #[default]
+    Auto,
+    /// 32 bits.
+    F32,
+    /// 16 bits: the upper half of 32. Results differ by far less than anyone can see.
+    Bf16,
+}
+
+impl Precision {
+    /// What the network is told.
+    fn told(self) -> models::Precision {
+        match self {
+            Self::Auto => models::Precision::fastest(),
+            Self::F32 => models::Precision::F32,
+            Self::Bf16 => models::Precision::Bf16,
+        }
+    }
+
+    /// The faithful network in these numbers.
+    pub(crate) fn faithful(self) -> NodeResult<&'static Faithful> {
+        Faithful::embedded(self.told()).map_err(failure)
+    }
+
+    /// The detail network in these numbers.
+    pub(crate) fn detail(self) -> NodeResult<&'static Detail> {
+        Detail::embedded(self.told()).map_err(failure)
+    }
+
+    /// Bytes of a number.
+    pub(crate) fn bytes(self) -> u64 {
+        if self.reduced() { 2 } else { 4 }
+    }
+
+    /// A digest of all that decides about the last bits of results on this machine.
+    pub(crate) fn family(self) -> Digest {
+        let mut d = Digester::new("upweave compute family");
+        d.text(&Compute::cpu(self.told()).family());
+        d.finish()
+    }
+
+    /// Whether 32 bits could do what these numbers cannot.
+    pub(crate) fn reduced(self) -> bool {
+        self.told() != models::Precision::F32
+    }
+
+    /// The same, but 32 bits where the engine asks for them, after a run in fewer was broken.
+    pub(crate) fn within(self, cx: &Cx<'_>) -> Self {
+        if cx.precise() { Self::F32 } else { self }
+    }
+}
 
 /// Whose fault a failure of a model is.
 pub(crate) fn failure(error: models::Error) -> Failure {
     let blame = match &error {
         models::Error::PictureSize { .. } => Blame::Input,
         models::Error::Setting { .. } => Blame::Graph,
-        models::Error::TooLarge { .. } => Blame::Resource,
+        models::Error::TooLarge { .. } => Blame::Memory,
         models::Error::Cancelled => return Failure::cancelled(),
         _ => Blame::Model,
     };

@@ -1,7 +1,7 @@
 use crate::pixel::{feather, zeros};
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes,
-    value::{Image, Tiles, Type},
+    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Shape, Shapes,
+    value::{Image, Rect, Tiles, Type},
 };
 use rayon::prelude::*;
 
@@ -21,11 +21,11 @@ engine::node! {
     }
 }
 
-/// Puts tiles together.
+/// Puts tiles together to the part `at` of their picture.
 ///
 /// # Errors
 /// When the tiles do not belong together or there is no memory.
-pub(crate) fn join(tiles: &Tiles, feather: u32) -> NodeResult<Image> {
+pub(crate) fn join(tiles: &Tiles, feather: u32, at: Rect) -> NodeResult<Image> {
     let frame = tiles.frame;
     let Some(first) = tiles.items.first() else {
         return Err(Failure::internal("there are no tiles to blend"));
@@ -52,17 +52,18 @@ pub(crate) fn join(tiles: &Tiles, feather: u32) -> NodeResult<Image> {
             (across, down)
         })
         .collect();
-    let width = frame.width as usize;
-    let mut samples = zeros(frame.pixels() * channels)?;
+    let width = at.width as usize;
+    let mut samples = zeros(at.size().pixels() * channels)?;
     // By rows of one plane, each fed by its tiles in their order: the sum does not depend on who computes it.
     samples.par_chunks_mut(width.max(1)).enumerate().for_each_init(
         || vec![0.0; width],
         |sums, (row, target)| {
-            let (channel, y) = (row / frame.height as usize, (row % frame.height as usize) as u32);
+            let (channel, y) = (row / at.height as usize, at.y + (row % at.height as usize) as u32);
             sums.fill(0.0);
             for (tile, (across, down)) in tiles.items.iter().zip(&ramps) {
                 let outer = tile.outer;
-                if y < outer.y || y >= outer.bottom() {
+                let (left, right) = (outer.x.max(at.x), outer.right().min(at.right()));
+                if y < outer.y || y >= outer.bottom() || left >= right {
                     continue;
                 }
                 let within = (y - outer.y) as usize;
@@ -71,9 +72,10 @@ pub(crate) fn join(tiles: &Tiles, feather: u32) -> NodeResult<Image> {
                     continue;
                 }
                 let line = &tile.pixels.plane(channel)[within * outer.width as usize..][..outer.width as usize];
-                let place = outer.x as usize..outer.right() as usize;
-                let sums = &mut sums[place.clone()];
-                for (((v, sum), &sample), &share) in target[place].iter_mut().zip(sums).zip(line).zip(across) {
+                let seen = (left - outer.x) as usize..(right - outer.x) as usize;
+                let place = (left - at.x) as usize..(right - at.x) as usize;
+                let (sums, across) = (&mut sums[place.clone()], &across[seen.clone()]);
+                for (((v, sum), &sample), &share) in target[place].iter_mut().zip(sums).zip(&line[seen]).zip(across) {
                     // Not `v + 0 * sample`: a weightless NaN must not spread.
                     if share > 0.0 {
                         *v += weight * share * sample;
@@ -89,7 +91,7 @@ pub(crate) fn join(tiles: &Tiles, feather: u32) -> NodeResult<Image> {
             }
         },
     );
-    Ok(Image::new(frame, channels, samples, first.pixels.metadata.clone()))
+    Ok(Image::new(at.size(), channels, samples, first.pixels.metadata.clone()))
 }
 
 impl Node for Blend {
@@ -102,18 +104,31 @@ impl Node for Blend {
         }
     }
 
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        // A tile has weight so far beyond its cell.
+        Some(Reach { fields: vec!["tiles"], factor: 1, halo: self.feather })
+    }
+
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
         let tiles = cx.get(&self.tiles)?;
         cx.checkpoint()?;
-        join(&tiles, self.feather)
+        join(&tiles, self.feather, cx.place(tiles.frame))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{testing, tile::cut};
+    use crate::testing;
     use engine::value::Size;
+
+    fn cut(picture: &Image, size: u32, halo: u32) -> Tiles {
+        crate::tile::cut(picture, picture.size().rect(), picture.size(), size, halo)
+    }
+
+    fn join(tiles: &Tiles, feather: u32) -> NodeResult<Image> {
+        super::join(tiles, feather, tiles.frame.rect())
+    }
 
     #[test]
     fn cutting_and_joining_changes_nothing() {
@@ -132,6 +147,23 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_part_is_a_part_of_the_whole() {
+        let picture = testing::noise(Size::new(90, 70), 4);
+        for (size, halo, feather) in [(16, 0, 0), (16, 8, 4), (32, 10, 10)] {
+            let tiles = cut(&picture, size, halo);
+            let whole = join(&tiles, feather).unwrap();
+            let at = Rect { x: 11, y: 23, width: 50, height: 20 };
+            let needed = at.grown(feather, picture.size());
+            let some = Tiles {
+                items: tiles.items.iter().filter(|tile| tile.core.meets(needed)).cloned().collect(),
+                ..tiles.clone()
+            };
+            assert!(some.items.len() < tiles.items.len());
+            assert_eq!(super::join(&some, feather, at).unwrap().samples(), whole.crop(at).samples());
         }
     }
 

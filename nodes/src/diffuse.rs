@@ -1,9 +1,9 @@
 use crate::{
-    backend::{self, Watched},
+    backend::{self, Precision, Watched},
     pixel::{gaussian, room, zeros},
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
     digest::{Digest, Digester},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
@@ -93,14 +93,17 @@ engine::node! {
         /// Edge of the tiles that the network works on, in pixels. Changes time and memory, never a pixel.
         #[schemars(range(min = 64, max = 4096))]
         tile: u32 = Detail::TILE,
+        /// Numbers that the network computes in.
+        precision: Precision = Precision::Auto,
     }
 }
 
-impl Diffuse {
-    fn backbone(&self) -> NodeResult<&'static dyn Backbone> {
-        Detail::embedded().map(|net| net as &dyn Backbone).map_err(backend::failure)
-    }
+/// What invents the detail.
+fn backbone(precision: Precision) -> NodeResult<&'static dyn Backbone> {
+    precision.detail().map(|net| net as &dyn Backbone)
+}
 
+impl Diffuse {
     fn steps(&self) -> NodeResult<u32> {
         if !(1..=STEPS).contains(&self.steps) {
             bail!(steps, "`steps` cannot be {}", self.steps; hint: "use 1 to {}; 4 is a good number", STEPS);
@@ -119,12 +122,13 @@ impl Diffuse {
             d.u64(u64::from(self.steps));
             d.u64(self.style as u64);
             d.f64(f64::from(plan.coarse));
+            d.digest(self.precision.family());
         };
         cx.memo::<Image>(plan.name, key, |cx| {
             let rgb = backend::colours(image);
             let coarser;
             let condition: &[f32] = if plan.coarsened {
-                coarser = coarsen(cx, &rgb, size, plan.place)?;
+                coarser = coarsen(cx, &rgb, size, plan.place, self.precision)?;
                 &coarser
             } else {
                 &rgb
@@ -134,14 +138,13 @@ impl Diffuse {
                 steps: self.steps()?,
                 coarse: plan.coarse,
                 style: self.style.told(),
-                tile: self.tile.max(1),
+                tile: cx.edge(self.tile),
                 origin: (plan.place.x, plan.place.y),
             };
+            let picture = backend::picture(condition, size)?;
             let mut watch = Watched { cx, part: plan.part, parts: plan.parts };
-            let mut residual = self
-                .backbone()?
-                .sample(backend::picture(condition, size)?, &sampling, &mut watch)
-                .map_err(backend::failure)?;
+            let net = backbone(self.precision.within(cx))?;
+            let mut residual = net.sample(picture, &sampling, &mut watch).map_err(backend::failure)?;
             if plan.coarsened {
                 // Told from the picture itself, so that both residuals can be mixed.
                 residual.par_iter_mut().zip(condition).zip(rgb.as_ref()).for_each(|((r, new), old)| *r += new - old);
@@ -174,10 +177,18 @@ impl Node for Diffuse {
         found
     }
 
+    fn reduced(&self) -> bool {
+        self.precision.reduced()
+    }
+
     fn outside(&self) -> NodeResult<Vec<Digest>> {
         // The coarser condition goes through the faithful network.
-        let faithful = Faithful::embedded().map_err(backend::failure)?.digest();
-        Ok(vec![backend::digest(self.backbone()?.digest()), backend::digest(faithful)])
+        let files = [Detail::embedded_digest(), Faithful::embedded_digest()].map(backend::digest);
+        Ok(files.into_iter().chain([self.precision.family()]).collect())
+    }
+
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Forecast::like(seen.first_picture(), <Image as Outputs>::PORTS).outputs
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
@@ -185,31 +196,48 @@ impl Node for Diffuse {
         else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
-        let flops = self.backbone().map_or(0.0, |net| net.flops_per_pixel());
-        let edge = u64::from(self.tile.max(1));
+        let highest = highest(seen);
+        // A residual for nothing, one, or a second from a coarser condition besides.
+        let samplings = if highest <= 0.0 { 0 } else { 1 + u32::from(highest > COARSEN) };
+        let flops = backbone(self.precision).map_or(0.0, |net| net.flops_per_pixel());
+        let edge = u64::from(seen.thrift.edge(self.tile));
         let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
-        let seen = edge.min(u64::from(size.width)) * edge.min(u64::from(size.height));
+        let margin = backbone(self.precision).map_or(0, |net| u64::from(net.radius()));
+        // At the sides of the picture there is no margin.
+        let wide = |length: u32| (edge + 2 * margin).min(u64::from(length) + 8);
+        // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
+        // one and the coarser condition. The result, which is counted anyhow, comes only after that.
+        let copies = if samplings > 1 { 48 } else { 24 };
+        let sampling = size.area() * copies + wide(size.width) * wide(size.height) * 25 * self.precision.bytes();
+        let result = size.area() * channels as u64 * 4;
+        // Shaping holds the residual and two planes.
+        let shaping = size.area() * (12 + 8);
+        let working_bytes = if samplings > 0 { sampling.saturating_sub(result).max(shaping) } else { 0 };
         Forecast {
-            outputs: vec![Shape::Image(size, channels)],
-            // Without the second sampling above creativity 0.5, which nobody can foresee from sizes alone.
-            flops: flops * size.area() as f64 * f64::from(self.steps),
-            // Sampling holds 24 bytes per pixel, shaping its residual and two planes.
-            working_bytes: size.area() * (24 + 12 + 8) + seen * 120,
-            tiles,
+            outputs: self.gives(seen),
+            flops: flops * size.area() as f64 * f64::from(self.steps * samplings),
+            working_bytes,
+            tiles: if samplings > 0 { tiles } else { 0 },
         }
     }
 
-    fn reach(&self, _: &Shapes) -> Option<Reach> {
-        let (Scalar::Given(scale), Ok(backbone), Ok(faithful)) = (&self.scale, self.backbone(), Faithful::embedded())
+    fn reach(&self, seen: &Shapes) -> Option<Reach> {
+        let (Scalar::Given(scale), Ok(net), Ok(faithful)) =
+            (&self.scale, backbone(self.precision), self.precision.faithful())
         else {
             return None;
         };
+        let highest = highest(seen);
+        let fields = vec!["image", "guide"];
+        if highest <= 0.0 {
+            return Some(Reach { fields, factor: 1, halo: 0 });
+        }
         // Every step looks as far as the network and fills blocks of 8 pixels; the coarser condition goes through the faithful
-        // network at half the size, and both residuals are shaped.
-        let coarsened = 2 * (faithful.radius() + HALVE.len() as u32);
+        // network at half the size, and the residuals are shaped.
+        let coarsened = if highest > COARSEN { 2 * (faithful.radius() + HALVE.len() as u32) } else { 0 };
         let shaped = gaussian::reach(FINE) + 2 * gaussian::reach(0.5 * scale.clamp(2.0, 16.0) as f32);
-        let halo = self.steps * backbone.radius() + 8 + coarsened + shaped as u32;
-        Some(Reach { fields: vec!["image", "guide"], factor: 1, halo })
+        let halo = self.steps * net.radius() + 8 + coarsened + shaped as u32;
+        Some(Reach { fields, factor: 1, halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
@@ -264,6 +292,14 @@ impl Node for Diffuse {
     }
 }
 
+/// The most creativity that the guide may ask for.
+fn highest(seen: &Shapes) -> f32 {
+    match seen.get("guide") {
+        Some(Shape::Guide(_, highest, _)) => *highest as f32,
+        _ => 1.0,
+    }
+}
+
 /// How coarse the condition is after an enlargement: log2 of the factor, 1 to 2.
 fn coarseness(scale: f64) -> NodeResult<f32> {
     if !(1.0..=16.0).contains(&scale) {
@@ -308,7 +344,7 @@ fn shape(plane: &mut [f32], size: Size, guide: &Guide, width: f32) -> NodeResult
 
 /// The colours reduced by 2 and enlarged again by the faithful network. The pixels are paired as they are in the whole
 /// picture, so that a tile gets what the whole picture gets.
-fn coarsen(cx: &Cx<'_>, rgb: &[f32], size: Size, place: Rect) -> NodeResult<Vec<f32>> {
+fn coarsen(cx: &Cx<'_>, rgb: &[f32], size: Size, place: Rect, precision: Precision) -> NodeResult<Vec<f32>> {
     let (left, top) = ((place.x % 2) as usize, (place.y % 2) as usize);
     let (w, h) = (size.width as usize, size.height as usize);
     let half = Size::new((left + w).div_ceil(2) as u32, (top + h).div_ceil(2) as u32);
@@ -319,8 +355,9 @@ fn coarsen(cx: &Cx<'_>, rgb: &[f32], size: Size, place: Rect) -> NodeResult<Vec<
     let picture = backend::picture(&small, half)?;
     // The time of this run is small beside the sampling, so it has no part of the progress.
     let mut watch = |_: u64, _: u64| cx.checkpoint().map_err(|_| models::Error::Cancelled);
-    let large = Faithful::embedded()
-        .and_then(|net| net.enlarge(picture, DamageCondition::default(), Factor::X2, Faithful::TILE, &mut watch))
+    let net = precision.within(cx).faithful()?;
+    let large = net
+        .enlarge(picture, DamageCondition::default(), Factor::X2, Faithful::TILE, &mut watch)
         .map_err(backend::failure)?;
     let stride = 2 * half.width as usize;
     let mut out = room(rgb.len())?;

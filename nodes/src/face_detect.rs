@@ -1,8 +1,8 @@
 use crate::search::Search;
 use engine::{
-    Cx, Forecast, In, Node, NodeResult, Shape, Shapes,
+    Cx, Forecast, In, Node, NodeResult, Shapes,
     digest::Digest,
-    value::{Image, RegionKind, Regions, Type},
+    value::{Image, RegionKind, Regions},
 };
 
 engine::node! {
@@ -21,7 +21,7 @@ engine::node! {
     }
 }
 
-const FACES: Search = Search { kind: RegionKind::Face, detector: models::faces };
+const FACES: Search = Search { kind: RegionKind::Face, detector: models::faces, digest: || Ok(models::faces_digest()) };
 
 impl Node for FaceDetect {
     type Out = Regions;
@@ -31,8 +31,8 @@ impl Node for FaceDetect {
         FACES.outside(self.enabled)
     }
 
-    fn forecast(&self, _: &Shapes) -> Forecast {
-        Forecast::of(Shape::Small(Type::Regions))
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        FACES.forecast(self.enabled, seen)
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Regions> {

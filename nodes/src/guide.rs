@@ -1,10 +1,7 @@
-use crate::pixel::{
-    resample::{self, Filter},
-    room,
-};
+use crate::pixel::{room, stretch, unit};
 use engine::{
-    Cx, Failure, In, Node, NodeResult, Reach, Scalar, Shapes,
-    value::{Field, Guide as Controls, Image, Mask, Region, Regions, Size},
+    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes,
+    value::{Field, Guide as Controls, Image, Mask, Rect, Region, Regions, Size, Type},
 };
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -30,7 +27,7 @@ engine::node! {
     ///   left alone, with a smooth transition up to 1.5 times that size.
     ///
     /// A map that would be the same everywhere is kept as one number.
-    pub struct Guide, version 1 {
+    pub struct Guide, version 2 {
         /// Picture that is guided, at the size that `Diffuse` will work at. Only its size matters.
         image: In<Image>,
         /// Where and how much may be reinvented: white fully, black not at all.
@@ -87,6 +84,20 @@ impl Node for Guide {
         found
     }
 
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        let Some(size) = seen.picture_size() else { return Forecast::of(Shape::Unknown(Type::Guide)) };
+        let highest = match self.creativity {
+            Scalar::Given(creativity) => creativity,
+            Scalar::Wire(_) => 1.0,
+        };
+        let found = (self.preserve_faces && seen.get("faces").is_some())
+            || (self.preserve_hands && seen.get("hands").is_some());
+        let maps = if found { 3 } else { u32::from(seen.get("mask").is_some()) };
+        // The protected pixels, or the mask at this size.
+        let working_bytes = if maps > 0 { size.area() * 4 } else { 0 };
+        Forecast { working_bytes, ..Forecast::of(Shape::Guide(size, highest, maps)) }
+    }
+
     fn reach(&self, _: &Shapes) -> Option<Reach> {
         // Only the size of the picture matters, and masks and boxes lie over the whole.
         Some(Reach { fields: vec!["image"], factor: 1, halo: 0 })
@@ -94,15 +105,14 @@ impl Node for Guide {
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Controls> {
         let seen = cx.get(&self.image)?.size();
-        let whole = self.controls_over(cx, cx.frame(seen))?;
-        let place = cx.place(seen);
-        Ok(if place == whole.size().rect() { whole } else { whole.crop(place) })
+        self.controls_over(cx, cx.frame(seen), cx.place(seen))
     }
 }
 
 impl Guide {
-    /// The maps over the whole picture.
-    fn controls_over(&self, cx: &Cx<'_>, size: Size) -> NodeResult<Controls> {
+    /// The maps over the part `at` of a picture of `frame` pixels.
+    fn controls_over(&self, cx: &Cx<'_>, frame: Size, at: Rect) -> NodeResult<Controls> {
+        let size = at.size();
         let mut values = [0f32; 3];
         for (value, (name, scalar)) in values.iter_mut().zip(self.controls()) {
             *value = share(name, cx.number(scalar)?)?;
@@ -113,14 +123,14 @@ impl Guide {
         for (on, wire) in [(self.preserve_faces, &self.faces), (self.preserve_hands, &self.hands)] {
             // What is not preserved is not asked for: a detector without a model must not end the run for nothing.
             if on && let Some(found) = cx.optional(wire)? {
-                regions.extend(place(&found, size, self.small as f32));
+                regions.extend(place(&found, frame, self.small as f32));
             }
         }
         let creativity = match mask {
-            Some(mask) => masked(&mask, size, creativity)?,
+            Some(mask) => masked(&mask, frame, at, creativity)?,
             None => Field::Uniform(creativity),
         };
-        let protection = protection(&regions, size)?;
+        let protection = protection(&regions, frame, at)?;
         let Some(protection) = protection else {
             return Ok(Controls::new(size, creativity, Field::Uniform(resemblance), Field::Uniform(detail)));
         };
@@ -146,23 +156,24 @@ fn share(name: &'static str, value: f64) -> NodeResult<f32> {
     Err(Failure::new(engine::Blame::Graph, format!("`{name}` cannot be {value}")).at(name).hint("use 0 to 1"))
 }
 
-/// Creativity times the mask.
-fn masked(mask: &Mask, size: Size, creativity: f32) -> NodeResult<Field> {
-    let fitted;
-    let mask = if mask.size() == size {
-        mask
+/// Creativity times the mask, on the part `at` of a picture of `frame` pixels.
+fn masked(mask: &Mask, frame: Size, at: Rect, creativity: f32) -> NodeResult<Field> {
+    let mut samples = if mask.size() == frame {
+        let mut samples = room(at.size().pixels())?;
+        let width = frame.width as usize;
+        for row in mask.samples()[at.y as usize * width..].chunks(width).take(at.height as usize) {
+            samples.extend_from_slice(&row[at.x as usize..at.right() as usize]);
+        }
+        samples
     } else {
-        fitted = resample::mask(mask, size, Filter::Bilinear)?;
-        &fitted
+        stretch::plane(mask.samples(), mask.size(), frame, at)?
     };
-    let local = |v: f32| if v.is_finite() { creativity * v.clamp(0.0, 1.0) } else { 0.0 };
-    let first = mask.samples().first().map_or(creativity, |&v| local(v));
-    if mask.samples().par_iter().all(|&v| local(v).to_bits() == first.to_bits()) {
+    samples.par_iter_mut().for_each(|v| *v = creativity * unit(*v));
+    let first = samples.first().copied().unwrap_or(creativity);
+    if samples.par_iter().all(|v| v.to_bits() == first.to_bits()) {
         return Ok(Field::Uniform(first));
     }
-    let mut samples = room(size.pixels())?;
-    samples.extend(mask.samples().iter().map(|&v| local(v)));
-    Ok(Field::Map(Arc::new(Mask::new(size, samples))))
+    Ok(Field::Map(Arc::new(Mask::new(at.size(), samples))))
 }
 
 /// A box in pixels of the guided picture, and how much it is protected.
@@ -194,29 +205,30 @@ fn smooth(t: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// How much each pixel is protected, 0 to 1; `None` when none is.
-fn protection(boxes: &[Box], size: Size) -> NodeResult<Option<Vec<f32>>> {
+/// How much each pixel of the part `at` of a picture of `frame` pixels is protected, 0 to 1; `None` when none is.
+fn protection(boxes: &[Box], frame: Size, at: Rect) -> NodeResult<Option<Vec<f32>>> {
     if boxes.is_empty() {
         return Ok(None);
     }
-    let width = size.width as usize;
-    let mut map = crate::pixel::zeros(size.pixels())?;
+    let width = at.width as usize;
+    let mut map = crate::pixel::zeros(at.size().pixels())?;
     for b in boxes {
         // Pixels whose centres lie in the grown box.
-        let range = |centre: f32, half: f32, length: u32| {
+        let range = |centre: f32, half: f32, length: u32, seen: std::ops::Range<u32>| {
             let reach = half * (1.0 + 2.0 * GROWN);
-            let edge = |v: f32| v.clamp(0.0, length as f32) as usize;
-            edge((centre - reach).floor())..edge((centre + reach).ceil())
+            let edge = |v: f32| v.clamp(0.0, length as f32) as u32;
+            edge((centre - reach).floor()).max(seen.start)..edge((centre + reach).ceil()).min(seen.end)
         };
-        let fade = |at: usize, centre: f32, half: f32| {
+        let fade = |at: u32, centre: f32, half: f32| {
             let distance = (at as f32 + 0.5 - centre).abs() / half;
             1.0 - smooth((distance - 1.0) / (2.0 * GROWN))
         };
-        let columns: Vec<(usize, f32)> =
-            range(b.centre.0, b.half.0, size.width).map(|x| (x, fade(x, b.centre.0, b.half.0))).collect();
-        for y in range(b.centre.1, b.half.1, size.height) {
+        let columns: Vec<(usize, f32)> = range(b.centre.0, b.half.0, frame.width, at.x..at.right())
+            .map(|x| ((x - at.x) as usize, fade(x, b.centre.0, b.half.0)))
+            .collect();
+        for y in range(b.centre.1, b.half.1, frame.height, at.y..at.bottom()) {
             let row = b.strength * fade(y, b.centre.1, b.half.1);
-            let line = &mut map[y * width..(y + 1) * width];
+            let line = &mut map[(y - at.y) as usize * width..][..width];
             for &(x, column) in &columns {
                 line[x] = line[x].max(row * column);
             }
@@ -247,14 +259,17 @@ mod tests {
     #[test]
     fn white_is_no_mask() {
         let size = Size::new(5, 4);
-        assert_eq!(masked(&Mask::filled(size, 1.0), size, 0.35).expect("small"), Field::Uniform(0.35));
-        assert_eq!(masked(&Mask::filled(Size::new(3, 9), 0.0), size, 0.35).expect("small"), Field::Uniform(0.0));
+        assert_eq!(masked(&Mask::filled(size, 1.0), size, size.rect(), 0.35).expect("small"), Field::Uniform(0.35));
+        assert_eq!(
+            masked(&Mask::filled(Size::new(3, 9), 0.0), size, size.rect(), 0.35).expect("small"),
+            Field::Uniform(0.0)
+        );
     }
 
     #[test]
     fn a_mask_scales_creativity() {
         let size = Size::new(2, 1);
-        let field = masked(&Mask::new(size, vec![0.5, f32::NAN]), size, 0.8).expect("small");
+        let field = masked(&Mask::new(size, vec![0.5, f32::NAN]), size, size.rect(), 0.8).expect("small");
         assert_eq!((field.at(0), field.at(1)), (0.4, 0.0));
     }
 
@@ -262,7 +277,7 @@ mod tests {
     fn boxes_of_another_frame_are_scaled_and_fade_to_nothing() {
         let size = Size::new(200, 100);
         let boxes = place(&found(Size::new(100, 50), 40.0, 20.0, 10.0, 10.0), size, 64.0);
-        let map = protection(&boxes, size).expect("small").expect("a face is there");
+        let map = protection(&boxes, size, size.rect()).expect("small").expect("a face is there");
         let at = |x: usize, y: usize| map[y * 200 + x];
         assert_eq!(at(90, 50), 1.0);
         assert_eq!(at(80, 40), 1.0);
@@ -293,8 +308,9 @@ mod tests {
     #[test]
     fn boxes_may_reach_over_the_edges() {
         let size = Size::new(10, 10);
-        let map =
-            protection(&place(&found(size, -4.0, 6.0, 8.0, 9.0), size, 64.0), size).expect("small").expect("there");
+        let map = protection(&place(&found(size, -4.0, 6.0, 8.0, 9.0), size, 64.0), size, size.rect())
+            .expect("small")
+            .expect("there");
         assert_eq!(map[9 * 10], 1.0);
         assert_eq!(map[9], 0.0);
     }

@@ -1,8 +1,8 @@
 use crate::search::Search;
 use engine::{
-    Cx, Forecast, In, Node, NodeResult, Shape, Shapes,
+    Cx, Forecast, In, Node, NodeResult, Shapes,
     digest::Digest,
-    value::{Image, RegionKind, Regions, Type},
+    value::{Image, RegionKind, Regions},
 };
 
 engine::node! {
@@ -20,7 +20,8 @@ engine::node! {
     }
 }
 
-const HANDS: Search = Search { kind: RegionKind::Hand, detector: models::hands };
+const HANDS: Search =
+    Search { kind: RegionKind::Hand, detector: models::hands, digest: || Ok(models::hands()?.digest()) };
 
 impl Node for HandDetect {
     type Out = Regions;
@@ -30,8 +31,8 @@ impl Node for HandDetect {
         HANDS.outside(self.enabled)
     }
 
-    fn forecast(&self, _: &Shapes) -> Forecast {
-        Forecast::of(Shape::Small(Type::Regions))
+    fn forecast(&self, seen: &Shapes) -> Forecast {
+        HANDS.forecast(self.enabled, seen)
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Regions> {

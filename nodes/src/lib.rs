@@ -39,6 +39,7 @@ mod text;
 mod tile;
 mod upscale;
 
+pub use backend::Precision;
 pub use diffuse::Style;
 
 use engine::{Kind, NodeKind};

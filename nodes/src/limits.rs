@@ -117,6 +117,11 @@ impl Limits {
             row("bytes of an input file", Some("--max-file-bytes"), &|l| l.file_bytes.map(mebibytes)),
             row("time to decode a picture", None, &|l| l.decode_seconds.map(|s| format!("{s} s"))),
             fixed("one metadata block (ICC, EXIF, XMP), dropped above", &mebibytes(METADATA_BYTES as u64)),
+            fixed("bytes of a graph file", &mebibytes(engine::MOST_BYTES as u64)),
+            fixed("nodes of a graph, and entries of any list in it", &engine::MOST_NODES.to_string()),
+            fixed("nesting of values in a graph", &engine::DEEPEST.to_string()),
+            fixed("header of a model file", &mebibytes(models::MOST_HEADER_BYTES as u64)),
+            fixed("tensors of a model file", &models::MOST_TENSORS.to_string()),
         ]
     }
 

@@ -1,8 +1,11 @@
-use crate::{backend, upscale};
+use crate::{
+    backend::{self, Precision},
+    upscale,
+};
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
     digest::Digest,
-    value::{Damage, Image, Type},
+    value::{Damage, Image},
 };
 use models::{Factor, Faithful};
 use rayon::prelude::*;
@@ -25,6 +28,8 @@ engine::node! {
         /// Edge of the tiles that the network works on, in pixels. Changes time and memory, never a pixel.
         #[schemars(range(min = 16, max = 4096))]
         tile: u32 = Faithful::TILE,
+        /// Numbers that the network computes in.
+        precision: Precision = Precision::Auto,
     }
 }
 
@@ -33,19 +38,27 @@ impl Node for Restore {
     const HEAVY: bool = true;
     const NETWORK: bool = true;
 
+    fn reduced(&self) -> bool {
+        self.precision.reduced()
+    }
+
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])
+        Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()])
+    }
+
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Forecast::like(seen.first_picture(), <Image as Outputs>::PORTS).outputs
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
-        match seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels()))) {
-            Some((size, channels)) => {
-                let mut forecast = upscale::cost(size, Factor::X1, self.tile);
-                forecast.outputs = vec![Shape::Image(size, channels)];
-                forecast
-            }
-            None => Forecast::of(Shape::Unknown(Type::Image)),
-        }
+        let cost = seen
+            .picture_size()
+            .map(|size| upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile), self.precision));
+        Forecast { outputs: self.gives(seen), ..cost.unwrap_or_default() }
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        Some(Reach { fields: vec!["image"], factor: 1, halo: self.precision.faithful().ok()?.radius() })
     }
 
     fn check(&self) -> Vec<Failure> {
@@ -63,7 +76,7 @@ impl Node for Restore {
         if !damage.restore || strength == 0.0 {
             return Ok((*image).clone());
         }
-        let mut rgb = upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile)?;
+        let mut rgb = upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile, self.precision)?;
         if strength < 1.0 {
             let share = strength as f32;
             rgb.par_iter_mut().zip(backend::colours(&image).par_iter()).for_each(|(new, old)| {

@@ -1,11 +1,11 @@
-use crate::files::{self, Encoding, Format, OnExists};
+use crate::files::{self, Encoder, Encoding, Format, OnExists, Writing};
 use engine::{
-    Blame, Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes,
+    Blame, Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes, Sink,
     digest::{Digest, Digester},
-    filesystem::Filesystem,
+    filesystem::{Filesystem, OpenFile},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
-    value::{File, Image, SampleDepth, Type, Value},
+    value::{File, Image, SampleDepth, Size, Type, Value},
 };
 use std::{
     io::Cursor,
@@ -69,10 +69,55 @@ impl Save {
             format => Ok(format),
         }
     }
+
+    fn encoding(&self) -> NodeResult<Encoding> {
+        Ok(Encoding {
+            format: self.format()?,
+            quality: self.quality.clamp(1, 100) as u8,
+            depth: match self.depth {
+                Depth::Auto => None,
+                Depth::Eight => Some(SampleDepth::Eight),
+                Depth::Sixteen => Some(SampleDepth::Sixteen),
+            },
+            metadata: !self.strip_metadata,
+            recipe: self.recipe.clone(),
+        })
+    }
+}
+
+/// A file that is written as the rows of the picture come.
+struct Strips<'a> {
+    encoder: Encoder<Box<dyn OpenFile>>,
+    writing: Writing<'a>,
+}
+
+impl Strips<'_> {
+    /// What went wrong, with the file and its bytes when that is the reason.
+    fn told(&self, failure: Failure) -> Failure {
+        match self.encoder.trouble() {
+            Some(error) => self.writing.refused(&error),
+            None => failure.at("path"),
+        }
+    }
+}
+
+impl Sink for Strips<'_> {
+    fn strip(&mut self, strip: &Image) -> NodeResult<()> {
+        let added = self.encoder.add(strip);
+        added.map_err(|failure| self.told(failure))
+    }
+
+    fn finish(mut self: Box<Self>) -> NodeResult<Option<PathBuf>> {
+        let ended = self.encoder.end();
+        ended.map_err(|failure| self.told(failure))?;
+        let Self { encoder, writing } = *self;
+        writing.finish(encoder.into_inner()?).map(Some)
+    }
 }
 
 impl Node for Save {
     type Out = File;
+    const STREAMS: bool = true;
 
     fn check(&self) -> Vec<Failure> {
         if self.path.is_empty() {
@@ -96,21 +141,15 @@ impl Node for Save {
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<File> {
         let image = cx.get(&self.image)?;
-        let encoding = Encoding {
-            format: self.format()?,
-            quality: self.quality.clamp(1, 100) as u8,
-            depth: match self.depth {
-                Depth::Auto => None,
-                Depth::Eight => Some(SampleDepth::Eight),
-                Depth::Sixteen => Some(SampleDepth::Sixteen),
-            },
-            metadata: !self.strip_metadata,
-            recipe: self.recipe.as_deref(),
-        };
         cx.checkpoint()?;
-        let mut out = Cursor::new(Vec::new());
-        files::encode(&image, &encoding, &mut out).map_err(|failure| failure.at("path"))?;
-        Ok(File { bytes: out.into_inner() })
+        let out = Cursor::new(Vec::new());
+        let written = || {
+            let mut encoder = Encoder::new(&image, image.size(), self.encoding()?, out)?;
+            encoder.add(&image)?;
+            encoder.end()?;
+            Ok(File { bytes: encoder.into_inner()?.into_inner() })
+        };
+        written().map_err(|failure: Failure| failure.at("path"))
     }
 
     fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {
@@ -118,5 +157,11 @@ impl Node for Save {
             return Err(Failure::internal("there is no file to write"));
         };
         files::write(files, Path::new(&self.path), self.on_exists, &file.bytes).map(Some)
+    }
+
+    fn sink<'a>(&self, frame: Size, first: &Image, files: &'a dyn Filesystem) -> NodeResult<Box<dyn Sink + 'a>> {
+        let (writing, file) = Writing::begin(files, Path::new(&self.path), self.on_exists)?;
+        let encoder = Encoder::new(first, frame, self.encoding()?, file).map_err(|failure| failure.at("path"))?;
+        Ok(Box::new(Strips { encoder, writing }))
     }
 }

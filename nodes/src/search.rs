@@ -2,9 +2,9 @@
 
 use crate::backend;
 use engine::{
-    Cx, In, NodeResult,
+    Cx, Forecast, In, NodeResult, Shape, Shapes,
     digest::Digest,
-    value::{Image, Region, RegionKind, Regions},
+    value::{Image, Region, RegionKind, Regions, Size, Type},
 };
 use models::{Detector, Grey8};
 
@@ -13,6 +13,8 @@ pub(crate) struct Search {
     pub kind: RegionKind,
     /// Where the detector comes from; an error when its model is not there.
     pub detector: fn() -> models::Result<Box<dyn Detector>>,
+    /// The digest of its model.
+    pub digest: fn() -> models::Result<[u8; 32]>,
 }
 
 impl Search {
@@ -21,7 +23,13 @@ impl Search {
         if !enabled {
             return Ok(Vec::new());
         }
-        Ok(vec![backend::digest((self.detector)().map_err(backend::failure)?.digest())])
+        Ok(vec![backend::digest((self.digest)().map_err(backend::failure)?)])
+    }
+
+    /// What a search costs: the picture in grey, as samples and as bytes.
+    pub(crate) fn forecast(&self, enabled: bool, seen: &Shapes) -> Forecast {
+        let pixels = seen.picture_size().filter(|_| enabled).map_or(0, Size::area);
+        Forecast { working_bytes: 5 * pixels, ..Forecast::of(Shape::Small(Type::Regions)) }
     }
 
     /// What there is in the picture, the surest first; nothing when not `enabled`.
@@ -55,7 +63,6 @@ fn find(detector: &dyn Detector, image: &Image, kind: RegionKind, least: f64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::value::Size;
 
     struct Fake;
 

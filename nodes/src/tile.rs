@@ -1,5 +1,5 @@
 use engine::{
-    Cx, Forecast, In, Node, NodeResult, Shape, Shapes,
+    Cell, Cx, Forecast, In, Node, NodeResult, Reach, Shape, Shapes,
     value::{Image, Rect, Size, Tile as Piece, Tiles, Type},
 };
 use std::sync::Arc;
@@ -25,16 +25,16 @@ engine::node! {
     }
 }
 
-/// The cells of a picture and what their tiles show.
-fn layout(frame: Size, size: u32, halo: u32) -> impl Iterator<Item = (Rect, Rect)> {
-    Rect::grid(frame, size.max(1)).into_iter().map(move |core| (core, core.grown(halo, frame)))
+/// The cells of a picture.
+fn layout(frame: Size, size: u32, halo: u32) -> impl Iterator<Item = Cell> {
+    Rect::grid(frame, size.max(1)).into_iter().map(move |core| Cell { core, outer: core.grown(halo, frame) })
 }
 
-/// Cuts a picture into tiles.
-pub(crate) fn cut(image: &Image, size: u32, halo: u32) -> Tiles {
-    let frame = image.size();
+/// Cuts a picture of `frame` pixels, of which the part `at` is there, into the tiles that lie in it.
+pub(crate) fn cut(image: &Image, at: Rect, frame: Size, size: u32, halo: u32) -> Tiles {
     let items = layout(frame, size, halo)
-        .map(|(core, outer)| Piece { core, outer, pixels: Arc::new(image.crop(outer)) })
+        .filter(|cell| at.holds(cell.outer))
+        .map(|Cell { core, outer }| Piece { core, outer, pixels: Arc::new(image.crop(outer.relative_to(at))) })
         .collect();
     Tiles { frame, items }
 }
@@ -46,13 +46,18 @@ impl Node for Tile {
         let Some(Shape::Image(frame, channels)) = seen.get("image") else {
             return Forecast::of(Shape::Unknown(Type::Tiles));
         };
-        let outer: Vec<Rect> = layout(*frame, self.size, self.halo).map(|(_, outer)| outer).collect();
-        Forecast { tiles: outer.len() as u64, ..Forecast::of(Shape::Tiles(*frame, *channels, outer)) }
+        let cells: Vec<Cell> = layout(*frame, self.size, self.halo).collect();
+        Forecast { tiles: cells.len() as u64, ..Forecast::of(Shape::Tiles(*frame, *channels, cells)) }
+    }
+
+    fn reach(&self, _: &Shapes) -> Option<Reach> {
+        Some(Reach { fields: vec!["image"], factor: 1, halo: self.halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Tiles> {
         let image = cx.get(&self.image)?;
         cx.checkpoint()?;
-        Ok(cut(&image, self.size, self.halo))
+        let size = image.size();
+        Ok(cut(&image, cx.place(size), cx.frame(size), self.size, self.halo))
     }
 }

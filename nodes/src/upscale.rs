@@ -1,5 +1,5 @@
 use crate::{
-    backend::{self, Watched},
+    backend::{self, Precision, Watched},
     pixel::resample::{self, Filter},
 };
 use engine::{
@@ -32,6 +32,8 @@ engine::node! {
         /// Edge of the tiles that the network works on, in pixels of the picture that comes in.
         #[schemars(range(min = 16, max = 4096))]
         tile: u32 = Faithful::TILE,
+        /// Numbers that the network computes in.
+        precision: Precision = Precision::Auto,
     }
 }
 
@@ -51,6 +53,16 @@ impl Upscale {
     }
 }
 
+impl Upscale {
+    /// The size of what comes in, the factor of the network, and what comes out, as far as they are known beforehand.
+    fn enlarged(&self, seen: &Shapes) -> Option<(Size, Factor, Shape)> {
+        let picture = seen.first_picture()?;
+        let (size, Scalar::Given(scale)) = (picture.size()?, &self.scale) else { return None };
+        let factor = self.factor(*scale).ok()?;
+        Some((size, factor, Shape::Image(size.scaled(*scale), picture.channels())))
+    }
+}
+
 impl Node for Upscale {
     type Out = Image;
     const HEAVY: bool = true;
@@ -63,24 +75,27 @@ impl Node for Upscale {
         }
     }
 
+    fn reduced(&self) -> bool {
+        self.precision.reduced()
+    }
+
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        Ok(vec![backend::digest(Faithful::embedded().map_err(backend::failure)?.digest())])
+        Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()])
+    }
+
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        vec![self.enlarged(seen).map_or(Shape::Unknown(Type::Image), |(_, _, shape)| shape)]
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
-        let picture = seen.first_picture().and_then(|shape| Some((shape.size()?, shape.channels())));
-        let (Some((size, channels)), Scalar::Given(scale)) = (picture, &self.scale) else {
+        let Some((size, factor, shape)) = self.enlarged(seen) else {
             return Forecast::of(Shape::Unknown(Type::Image));
         };
-        let Ok(factor) = self.factor(*scale) else {
-            return Forecast::of(Shape::Unknown(Type::Image));
-        };
-        let mut forecast = cost(size, factor, self.tile);
-        let target = size.scaled(*scale);
-        if target != enlarged(size, factor) {
+        let mut forecast = cost(size, factor, seen.thrift.edge(self.tile), self.precision);
+        if shape.size() != Some(enlarged(size, factor)) {
             forecast.working_bytes += enlarged(size, factor).area() * 12;
         }
-        forecast.outputs = vec![Shape::Image(target, channels)];
+        forecast.outputs = vec![shape];
         forecast
     }
 
@@ -89,7 +104,7 @@ impl Node for Upscale {
         let factor = self.factor(scale).ok()?.get();
         // Between whole factors the result is resampled, with a phase that depends on the whole picture.
         (f64::from(factor) == scale)
-            .then(|| Some(Reach { fields: vec!["image"], factor, halo: Faithful::embedded().ok()?.radius() }))
+            .then(|| Some(Reach { fields: vec!["image"], factor, halo: self.precision.faithful().ok()?.radius() }))
             .flatten()
     }
 
@@ -102,7 +117,7 @@ impl Node for Upscale {
         if factor == Factor::X1 && condition == Default::default() {
             return Ok((*image).clone());
         }
-        let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile)?;
+        let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile, self.precision)?;
         let (from, between) = (image.size(), enlarged(image.size(), factor));
         let to = from.scaled(scale);
         let mut samples = if between == to {
@@ -133,16 +148,19 @@ fn enlarged(size: Size, factor: Factor) -> Size {
 }
 
 /// What a run of the faithful network costs; without outputs.
-pub(crate) fn cost(size: Size, factor: Factor, tile: u32) -> Forecast {
-    let net = Faithful::embedded();
+pub(crate) fn cost(size: Size, factor: Factor, tile: u32, precision: Precision) -> Forecast {
+    let net = precision.faithful();
     let flops = net.as_ref().map_or(0.0, |net| net.flops_per_pixel(factor));
     let radius = net.as_ref().map_or(0, |net| u64::from(net.radius()));
     let edge = u64::from(tile.max(1));
     let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
-    let seen = (edge.min(u64::from(size.width)) + 2 * radius) * (edge.min(u64::from(size.height)) + 2 * radius);
-    // Each tile is computed with its margin; three maps of about 64 planes live at once.
-    let waste = seen as f64 / (edge.min(u64::from(size.width)) * edge.min(u64::from(size.height))).max(1) as f64;
-    Forecast { outputs: Vec::new(), flops: flops * size.area() as f64 * waste, working_bytes: seen * 64 * 4 * 3, tiles }
+    // Each tile is computed with its margin, which ends at the sides of the picture.
+    let wide = |length: u32| (edge + 2 * radius).min(u64::from(length));
+    let (seen, kept) = (wide(size.width) * wide(size.height), |length: u32| edge.min(u64::from(length)));
+    let waste = seen as f64 / (kept(size.width) * kept(size.height)).max(1) as f64;
+    // Three maps of about 64 planes live at once.
+    let working_bytes = seen * 64 * 3 * precision.bytes();
+    Forecast { outputs: Vec::new(), flops: flops * size.area() as f64 * waste, working_bytes, tiles }
 }
 
 /// The colours of a picture, enlarged by the faithful network.
@@ -152,12 +170,13 @@ pub(crate) fn enlarge(
     damage: Option<&Damage>,
     factor: Factor,
     tile: u32,
+    precision: Precision,
 ) -> NodeResult<Vec<f32>> {
-    let net = Faithful::embedded().map_err(backend::failure)?;
     let rgb = backend::colours(image);
     let picture = backend::picture(&rgb, image.size())?;
     let mut watch = Watched { cx, part: 0, parts: 1 };
-    net.enlarge(picture, backend::condition(damage), factor, tile.max(1), &mut watch).map_err(backend::failure)
+    let net = precision.within(cx).faithful()?;
+    net.enlarge(picture, backend::condition(damage), factor, cx.edge(tile), &mut watch).map_err(backend::failure)
 }
 
 #[cfg(test)]

@@ -237,8 +237,8 @@ fn tiles_with_a_halo_give_the_picture_of_an_uncut_run() {
     }
     file.save(&path).expect("written");
     // One step looks as far as the network; the faithful network and the shaping of the residual look further.
-    let faithful = models::Faithful::embedded().expect("ships").radius();
-    let halo = models::Detail::embedded().expect("ships").radius() + 2 * faithful + 24;
+    let faithful = models::Faithful::embedded(models::Precision::F32).expect("ships").radius();
+    let halo = models::Detail::embedded(models::Precision::F32).expect("ships").radius() + 2 * faithful + 24;
     for creativity in [0.4, 0.9] {
         let text = format!(
             r#"Graph(format: 1, inputs: {{"photo": Image}}, outputs: {{"cut": "merged", "uncut": "whole"}}, nodes: {{

@@ -22,6 +22,11 @@ const TILES: &str = r#"Graph(format: 1, inputs: {"photo": Image}, outputs: {"pho
     "joined": Blend(tiles: "drawn"),
 })"#;
 
+/// A graph that takes no time.
+const PLAIN: &str = r#"Graph(format: 1, inputs: {"photo": Image}, outputs: {"photo": "sharp"}, nodes: {
+    "sharp": Sharpen(image: "photo", amount: 0.1),
+})"#;
+
 fn full() -> bool {
     std::env::var_os("UPWEAVE_FAULTS").is_some_and(|value| value == "full")
 }
@@ -109,13 +114,8 @@ fn a_killed_run_goes_on_where_it_was() {
             let mut child = command(at, &arguments).stdout(events).spawn().unwrap();
             let time = usual.mul_f64(dice.roll(1000) as f64 / 1000.0);
             let ended = ends_within(&mut child, time);
-            for line in fs::read_to_string(at.join("events")).unwrap().lines() {
-                // The last line may be cut.
-                let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-                if event["event"] == "tile" && event["kept"] == false {
-                    let place = (event["x"].as_u64().unwrap(), event["y"].as_u64().unwrap());
-                    assert!(seen.insert(place), "the tile at {place:?} was finished before");
-                }
+            for place in computed(&at.join("events")) {
+                assert!(seen.insert(place), "the tile at {place:?} was finished before");
             }
             if at.join("out.png").exists() {
                 assert!(fs::read(at.join("out.png")).unwrap() == right, "another picture after {kills} kills");
@@ -206,6 +206,49 @@ fn many_processes_share_a_cache_that_is_harmed() {
     succeeds(at, &["cache", "verify"]);
 }
 
+/// The tiles that a run has computed, by their place.
+fn computed(events: &Path) -> Vec<(u64, u64)> {
+    let text = fs::read_to_string(events).unwrap();
+    // The last line may be cut.
+    let events = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let tiles = events.filter(|event| event["event"] == "tile" && event["kept"] == false);
+    tiles.map(|event| (event["x"].as_u64().unwrap(), event["y"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn many_processes_compute_nothing_twice() {
+    let folder = folder();
+    let at = folder.path();
+    let (processes, rounds) = (8, if full() { 50 } else { 3 });
+    let (mut dice, mut done, mut distinct) = (Dice(5), 0, 0);
+    for round in 0..rounds {
+        // All want the same at once, and some of them are killed.
+        let set = format!("drawn.seed={}", 100 + round);
+        let mut runs: Vec<(Child, PathBuf, bool)> = (0..processes)
+            .map(|number| {
+                let (out, events) = (format!("out-{number}.png"), at.join(format!("events-{number}")));
+                let arguments = ["run", "tiles.ron", "photo.png", "-o", &out, "--on-exists", "overwrite", "--json"];
+                let mut command = command(at, &[&arguments[..], &["--set", &set]].concat());
+                let child = command.stdout(fs::File::create(&events).unwrap()).spawn().unwrap();
+                (child, events, number > 0 && dice.roll(4) == 0)
+            })
+            .collect();
+        for (child, _, killed) in &mut runs {
+            if *killed {
+                ends_within(child, Duration::from_millis(dice.roll(800)));
+            } else {
+                assert!(child.wait().unwrap().success());
+            }
+        }
+        let tiles: Vec<_> = runs.iter().flat_map(|(_, events, _)| computed(events)).collect();
+        done += tiles.len();
+        distinct += tiles.iter().collect::<BTreeSet<_>>().len();
+    }
+    let each = done as f64 / distinct as f64;
+    println!("{done} tiles computed, {distinct} different ones: {each:.3} times each");
+    assert!(each <= 1.1, "each tile was computed {each:.2} times");
+}
+
 /// Flips a bit of some file in a cache, or cuts it.
 fn harm(cache: &Path, dice: &mut Dice) {
     let mut files: Vec<PathBuf> = Vec::new();
@@ -231,31 +274,60 @@ fn harm(cache: &Path, dice: &mut Dice) {
     fs::write(path, bytes).ok();
 }
 
+/// A file system of its own in memory, until it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Nothing where this user may not mount.
+    fn mount(at: PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let options = ["-t", "tmpfs", "-o", &format!("size={size}"), "none"];
+        let mounted = Command::new("mount").args(options).arg(&at).stderr(Stdio::null()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg(&self.0).status().ok();
+    }
+}
+
 #[test]
 fn a_small_disk_is_a_clear_message() {
-    let folder = folder();
-    let at = folder.path();
-    let disk = at.join("disk");
-    fs::create_dir(&disk).unwrap();
-    let mount = ["-t", "tmpfs", "-o", "size=64k", "none"];
-    let mounted = Command::new("mount").args(mount).arg(&disk).stderr(Stdio::null()).status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        println!("skipped: this user may not mount");
-        return;
+    for (size, edge, memories) in
+        [("64k", 192, &["2GiB"][..]), ("16m", 2600, &["2GiB", "220MiB"]), ("64m", 5000, &["2GiB", "600MiB"])]
+    {
+        let folder = folder();
+        let at = folder.path();
+        fs::write(at.join("plain.ron"), PLAIN).unwrap();
+        // Noise, which no format makes small: the result has more bytes than the disk.
+        let mut dice = Dice(7);
+        let mut picture = image::RgbImage::new(edge, edge);
+        picture
+            .pixels_mut()
+            .for_each(|pixel| pixel.0 = (dice.roll(1 << 24) as u32).to_le_bytes()[..3].try_into().unwrap());
+        picture.save(at.join("noise.png")).unwrap();
+        let Some(disk) = SmallDisk::mount(at.join("disk"), size) else {
+            println!("skipped: this user may not mount");
+            return;
+        };
+        let before = fs::read(at.join("noise.png")).unwrap();
+        // At once, and in strips, which go to the disk one by one.
+        for memory in memories {
+            let arguments = ["upscale", "noise.png", "-o", "disk/out.png", "--graph", "plain.ron", "--memory", memory];
+            let output = command(at, &arguments).stderr(Stdio::piped()).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(6), "{size} {memory}: {said}");
+            assert!(said.contains("disk/out.png") && said.contains("bytes"), "{said}");
+            assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 0, "something half-written was left");
+            assert!(fs::read(at.join("noise.png")).unwrap() == before);
+        }
+        // What was computed is kept: elsewhere there is room.
+        succeeds(at, &["upscale", "noise.png", "-o", "out.png", "--graph", "plain.ron", "--memory", "2GiB"]);
+        succeeds(at, &["cache", "verify"]);
+        // A cache there is no better off, but only a warning.
+        succeeds(at, &["upscale", "photo.png", "-o", "other.png", "--graph", "quick", "--cache", "disk/cache"]);
+        assert!(at.join("other.png").exists());
     }
-    let output = command(at, &["upscale", "photo.png", "-o", "disk/out.png", "--creativity", "0", "--no-cache"])
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    let left = fs::read_dir(&disk).unwrap().count();
-    // A cache there is no better off, but only a warning.
-    let cached = command(at, &["upscale", "photo.png", "-o", "out.png", "--creativity", "0", "--cache", "disk/cache"])
-        .status()
-        .unwrap();
-    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("disk/out.png") && said.contains("bytes"), "{said}");
-    assert_eq!(left, 0, "something half-written was left");
-    assert!(cached.success() && at.join("out.png").exists());
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{CachePlace, CacheVerb},
-    cache, speed,
+    cache,
     terminal::{Terminal, print},
 };
 use engine::{Cache, CacheSize, filesystem::OsFilesystem};
@@ -43,7 +43,7 @@ fn info(terminal: &Terminal, cache: &Cache) -> u8 {
     }
     print(&format!("folder    {}", cache.root().display()));
     print(&format!("results   {actions} of nodes and tiles, with {contents} contents"));
-    print(&format!("size      {} of at most {}", speed::bytes(bytes), speed::bytes(cache.capacity())));
+    print(&format!("size      {} of at most {}", engine::bytes(bytes), engine::bytes(cache.capacity())));
     0
 }
 
@@ -62,7 +62,7 @@ fn prune(terminal: &Terminal, cache: &Cache, size: u64) -> u8 {
         Ok(pruned) => {
             terminal.event(json!({ "event": "pruned", "files": pruned.files, "bytes": pruned.bytes }));
             if !terminal.json() {
-                print(&format!("{} files with {} are removed", pruned.files, speed::bytes(pruned.bytes)));
+                print(&format!("{} files with {} are removed", pruned.files, engine::bytes(pruned.bytes)));
             }
             0
         }

@@ -2,16 +2,17 @@
 
 use crate::{
     job::{REGISTRY, Recipe},
-    library, report, speed,
+    library, memory, report, speed,
     terminal::{Terminal, print},
 };
-use engine::{Failure, value::SampleDepth};
+use engine::{Blame, Failure, value::SampleDepth};
+use models::{Precision, kernels::Isa};
 use nodes::{
     degrade_detect::{self, judge, measure},
     limits::Limits,
 };
 use serde_json::json;
-use std::{fs, path::PathBuf, thread};
+use std::path::PathBuf;
 
 pub(crate) fn run(terminal: &Terminal) -> u8 {
     let mut healthy = true;
@@ -23,13 +24,13 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
         }
     };
     line("program", Ok(format!("upweave {}, {} kinds of nodes", env!("CARGO_PKG_VERSION"), REGISTRY.len())));
-    let cores = thread::available_parallelism().map(|n| n.get().to_string());
-    line(
-        "processor",
-        Ok(format!("{}, {} threads", std::env::consts::ARCH, cores.unwrap_or_else(|_| "unknown".into()))),
-    );
-    if let Some(memory) = free_memory() {
-        line("memory", Ok(format!("{} free", speed::bytes(memory))));
+    let (isa, threads) = (Isa::detect().name(), rayon::current_num_threads());
+    line("processor", Ok(format!("{}, {threads} threads, kernels for {isa}", std::env::consts::ARCH)));
+    let (peaks, fastest) = (speed::Peaks::measure(), Precision::fastest());
+    let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| peaks.of(precision) / 1e9);
+    line("peak", Ok(format!("{f32:.0} GFLOP/s in f32, {bf16:.0} in bf16; networks run in {}", fastest.name())));
+    if let Some(memory) = memory::available_here() {
+        line("memory", Ok(format!("{} free", engine::bytes(memory))));
     }
     line("graphs", graphs());
     match models::cards() {
@@ -54,7 +55,8 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
     1
 }
 
-/// What there is to say about files. The exit code is 3 when one of them cannot be used.
+/// What there is to say about files. The exit code is 3 when one of them cannot be used, 4 when nothing
+/// is wrong but that they are beyond the limits.
 pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
     let mut code = 0;
     for path in files {
@@ -72,7 +74,9 @@ pub(crate) fn look(terminal: &Terminal, files: &[PathBuf]) -> u8 {
                 }
             }
             Err(failure) => {
-                code = 3;
+                // What is only too large is not broken.
+                let this = if failure.blame == Blame::Limit { 4 } else { 3 };
+                code = if code == 0 || code == this { this } else { 3 };
                 terminal
                     .event(json!({ "event": "file", "file": path, "failed": &failure.message, "hint": &failure.hint }));
                 // Messages about pictures name the file.
@@ -90,7 +94,9 @@ fn graph(path: &str) -> Result<String, Failure> {
     match engine::build(&recipe.request(Vec::new(), Vec::new())) {
         Ok(built) => Ok(format!("a graph of {} nodes", built.graph.nodes().len())),
         Err(found) => {
-            Err(Failure::input(report::count(&found)).hint(format!("`upweave graph check {path}` tells all of them")))
+            let blame = if found.beyond_limits() { Blame::Limit } else { Blame::Input };
+            Err(Failure::new(blame, report::count(&found))
+                .hint(format!("`upweave graph check {path}` tells all of them")))
         }
     }
 }
@@ -135,11 +141,4 @@ fn writable() -> Result<String, String> {
         Ok(_) => Ok("results can be written here".to_owned()),
         Err(error) => Err(format!("nothing can be written here: {error}")),
     }
-}
-
-/// Where the system tells.
-fn free_memory() -> Option<u64> {
-    let about = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = about.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
 }

@@ -64,7 +64,7 @@ fn built(terminal: &Terminal, recipe: &Recipe) -> Result<(Outline, Built), u8> {
     all.map_err(|found| {
         report::diagnostics(terminal, &found);
         terminal.stderr(&format!("{}: {}", recipe.file.name, report::count(&found)));
-        2
+        report::exit_code(&found)
     })
 }
 

@@ -1,5 +1,6 @@
 //! The verbs, a file each. Every one of them gives the exit code.
 
+pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod doctor;
 pub(crate) mod graph;

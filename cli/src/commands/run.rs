@@ -66,7 +66,7 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused
         dry_run: args.machine.dry_run,
         kept: Kept::new(&args.machine)?,
         explain: args.machine.explain,
-        preview: args.machine.preview,
+        bounds: job::bounds(&args.machine),
     };
     Ok((batch, Picture { path: picture, inside: PathBuf::new() }))
 }

@@ -41,10 +41,15 @@ impl Refused {
 
     pub(crate) fn tell(self, terminal: &Terminal) -> u8 {
         match self {
-            Self::Usage(message, hint) => terminal.error(&message, hint.as_deref()),
-            Self::Graph(found) => report::diagnostics(terminal, &found),
+            Self::Usage(message, hint) => {
+                terminal.error(&message, hint.as_deref());
+                2
+            }
+            Self::Graph(found) => {
+                report::diagnostics(terminal, &found);
+                report::exit_code(&found)
+            }
         }
-        2
     }
 }
 
@@ -130,7 +135,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
         dry_run: args.machine.dry_run,
         kept: Kept::new(&args.machine)?,
         explain: args.machine.explain,
-        preview: args.machine.preview,
+        bounds: job::bounds(&args.machine),
     };
     Ok((batch, found))
 }

@@ -150,13 +150,8 @@ pub fn publish(files: &dyn Filesystem, path: &Path, parts: &[&[u8]], replace: Re
     loop {
         attempt += 1;
         let temporary = folder.join(temporary_name());
-        let written = write(files, &temporary, parts).and_then(|file| {
-            match replace {
-                Replace::Yes => files.rename(&temporary, path),
-                Replace::No => files.rename_new(&temporary, path),
-            }
-            .map(|()| drop(file))
-        });
+        let written = write(files, &temporary, parts)
+            .and_then(|file| give_name(files, &temporary, path, replace).map(|()| drop(file)));
         match written {
             Ok(()) => break,
             // In the moment between making and locking it, another process may have taken the file for a dead one's.
@@ -170,6 +165,58 @@ pub fn publish(files: &dyn Filesystem, path: &Path, parts: &[&[u8]], replace: Re
     // Not every system can flush a folder; without it the file may be missing after a power cut, never broken.
     files.sync_folder(folder).ok();
     Ok(())
+}
+
+/// A file that is written bit by bit, to be published once it is whole. When it is dropped before, nothing is left of it.
+pub struct Unpublished<'a> {
+    files: &'a dyn Filesystem,
+    /// Its temporary name, until it has its own.
+    path: Option<PathBuf>,
+}
+
+impl<'a> Unpublished<'a> {
+    /// Begins a file in a folder, and gives what its content is to be written to. That is to be held until it is
+    /// published, and flushed before.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn begin(files: &'a dyn Filesystem, folder: &Path) -> io::Result<(Self, Box<dyn OpenFile>)> {
+        let path = folder.join(temporary_name());
+        let file = files.create(&path)?;
+        Ok((Self { files, path: Some(path) }, file))
+    }
+
+    /// The bytes that were written so far.
+    pub fn bytes(&self) -> u64 {
+        self.path.as_ref().and_then(|path| self.files.size(path).ok()).unwrap_or_default()
+    }
+
+    /// Gives the file its name, in the folder that it lies in. It may be tried again under another name.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn publish(&mut self, path: &Path, replace: Replace) -> io::Result<()> {
+        let Some(temporary) = &self.path else { return Err(io::ErrorKind::NotFound.into()) };
+        give_name(self.files, temporary, path, replace)?;
+        self.path = None;
+        self.files.sync_folder(folder_of(path)).ok();
+        Ok(())
+    }
+}
+
+impl Drop for Unpublished<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            self.files.remove(path).ok();
+        }
+    }
+}
+
+fn give_name(files: &dyn Filesystem, from: &Path, to: &Path, replace: Replace) -> io::Result<()> {
+    match replace {
+        Replace::Yes => files.rename(from, to),
+        Replace::No => files.rename_new(from, to),
+    }
 }
 
 fn write(files: &dyn Filesystem, path: &Path, parts: &[&[u8]]) -> io::Result<Box<dyn OpenFile>> {

@@ -9,15 +9,10 @@ use super::{
 use crate::{
     DynNode, NodeKind, Parameter, ParameterKind,
     diagnostic::{Diagnostic, Diagnostics, Span, Text, did_you_mean},
-    load::{Field, Piece, RawGraph, RawNode, fields_of, parse},
+    load::{Field, MOST_NODES, Piece, RawGraph, RawNode, TOO_LARGE, fields_of, parse},
     value::Type,
 };
 use std::collections::{BTreeMap, HashMap};
-
-/// Most nodes of a graph, subgraphs and repeats counted in.
-const MOST_NODES: usize = 10_000;
-/// Most bytes of one graph file.
-const MOST_BYTES: usize = 4 << 20;
 
 /// What a wire names, before it is looked up.
 #[derive(Clone, Debug)]
@@ -196,12 +191,6 @@ impl<'a> Linker<'a> {
 
     pub(super) fn read(&mut self, file: Text) -> Option<RawGraph> {
         let source = self.sources.len();
-        if file.text.len() > MOST_BYTES {
-            let message = format!("the file has {} bytes; a graph has at most {MOST_BYTES}", file.text.len());
-            self.sources.push(Text { name: file.name, text: String::new() });
-            self.found.push(Diagnostic::error("too-large", Span { source, range: 0..0 }, message));
-            return None;
-        }
         let graph = RawGraph::read(source, &file.text, &mut self.found);
         self.sources.push(file);
         graph
@@ -301,7 +290,7 @@ impl<'a> Linker<'a> {
             }
             if self.nodes.len() >= MOST_NODES {
                 let message = format!("the graph has more than {MOST_NODES} nodes");
-                self.found.push(Diagnostic::error("too-large", node.id_span.clone(), message));
+                self.found.push(Diagnostic::error(TOO_LARGE, node.id_span.clone(), message));
                 break;
             }
             let changed = overrides.remove(&node.id).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The skeleton of a graph file.
 
-use super::{FORMAT, Field, Piece, fields_of, list_of, map_of, parse, pieces::blank_prefix};
+use super::{FORMAT, Field, MOST_BYTES, Piece, TOO_LARGE, fields_of, list_of, map_of, parse, pieces::blank_prefix};
 use crate::{
     diagnostic::{Diagnostic, Span, did_you_mean},
     value::Type,
@@ -61,6 +61,12 @@ const SECTIONS: [&str; 7] = ["format", "about", "inputs", "outputs", "expose", "
 impl RawGraph {
     /// Takes a graph file apart and reports everything that is wrong with its skeleton.
     pub(crate) fn read(source: usize, text: &str, found: &mut Vec<Diagnostic>) -> Option<Self> {
+        if text.len() > MOST_BYTES {
+            let message = format!("the file has more than {MOST_BYTES} bytes, the limit for graphs");
+            let start = Span { source, range: 0..0 };
+            found.push(Diagnostic::error(TOO_LARGE, start, message).hint("divide it into several files"));
+            return None;
+        }
         let whole = Piece::whole(source, text);
         let body = match whole.text.strip_prefix("Graph") {
             Some(rest) if rest[blank_prefix(rest)..].starts_with('(') => whole.part(rest),

@@ -1,6 +1,6 @@
 //! Pieces of RON text that know where they stand, taken apart one level at a time.
 
-use super::dialect;
+use super::{DEEPEST, MOST_NODES, TOO_LARGE, dialect};
 use crate::diagnostic::{Diagnostic, Span, offset_of};
 use ron::{error::SpannedError, value::RawValue};
 use serde::{
@@ -60,7 +60,17 @@ impl Piece {
 
     /// The error that ron found, as a diagnostic.
     pub(crate) fn diagnostic(&self, error: &SpannedError) -> Diagnostic {
-        Diagnostic::error("syntax", self.span_of(error), lower_first(&error.code.to_string()))
+        let span = self.span_of(error);
+        match &error.code {
+            ron::Error::ExceededRecursionLimit => {
+                let message = format!("values nest deeper than {DEEPEST}, the limit for graphs");
+                Diagnostic::error(TOO_LARGE, span, message).hint("write it flatter")
+            }
+            ron::Error::Message(message) if *message == too_many() => {
+                Diagnostic::error(TOO_LARGE, span, message.clone()).hint("divide it into several files")
+            }
+            code => Diagnostic::error("syntax", span, lower_first(&code.to_string())),
+        }
     }
 }
 
@@ -146,6 +156,11 @@ struct Fields<'a>(Vec<(&'a str, &'a RawValue)>);
 struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 struct Elements<'a>(Vec<&'a RawValue>);
 
+/// What is said when there are more entries than a graph may have nodes. Reading ends there, before memory is spent.
+fn too_many() -> String {
+    format!("more than {MOST_NODES} entries, the limit for graphs")
+}
+
 /// Collects keys and values as they come, so that a name that stands twice is seen twice.
 struct Pairs<K>(PhantomData<K>);
 
@@ -159,6 +174,9 @@ impl<'de, K: Deserialize<'de>> Visitor<'de> for Pairs<K> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut pairs = Vec::new();
         while let Some(pair) = map.next_entry()? {
+            if pairs.len() == MOST_NODES {
+                return Err(serde::de::Error::custom(too_many()));
+            }
             pairs.push(pair);
         }
         Ok(pairs)
@@ -177,6 +195,9 @@ impl<'de> Visitor<'de> for Items {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
+            if items.len() == MOST_NODES {
+                return Err(serde::de::Error::custom(too_many()));
+            }
             items.push(item);
         }
         Ok(items)

@@ -1,4 +1,4 @@
-use super::{Failure, In, NodeResult, Scalar};
+use super::{Failure, In, NodeResult, Scalar, Thrift};
 use crate::{
     digest::{Digest, Digester},
     store::Store,
@@ -33,6 +33,12 @@ pub struct Cx<'a> {
     pub(crate) identity: Digest,
     /// The tile that it works on, and the whole picture's size.
     pub(crate) place: Option<(Rect, Size)>,
+    /// How small its own tiles are to be.
+    pub(crate) thrift: Thrift,
+    /// Whether it is to compute in full precision.
+    pub(crate) precise: bool,
+    /// Whether it took tiles that can be smaller still.
+    pub(crate) halves: Cell<bool>,
     /// The key of what is being computed: of the node's result, or of the memo within it.
     pub(crate) work: Option<Digest>,
     /// When the last part of it was begun.
@@ -48,6 +54,9 @@ impl Cx<'_> {
             store,
             identity: Digester::new("alone").finish(),
             place: None,
+            thrift: Thrift::default(),
+            precise: false,
+            halves: Cell::new(false),
             work: None,
             begun: Cell::new(Instant::now()),
         }
@@ -101,6 +110,21 @@ impl Cx<'_> {
         self.place.map_or(size, |(_, frame)| frame)
     }
 
+    /// The edge of the tiles to work in, where `asked` would be usual: less when memory is short. For nodes whose tiles
+    /// never change a pixel.
+    pub fn edge(&self, asked: u32) -> u32 {
+        let edge = self.thrift.edge(asked);
+        if self.thrift.more().is_some_and(|less| less.edge(asked) < edge) {
+            self.halves.set(true);
+        }
+        edge
+    }
+
+    /// Whether to compute in 32-bit floating point although less would be usual, for less gave a broken picture.
+    pub fn precise(&self) -> bool {
+        self.precise
+    }
+
     /// Tells that `done` of `total` steps are done.
     pub fn progress(&self, done: u64, total: u64) {
         (self.watcher.progress)(done, total);
@@ -137,8 +161,16 @@ impl Cx<'_> {
         let work = self.work.filter(|_| self.store.keeps())?;
         let mut d = Digester::new("part");
         d.digest(work);
+        self.mark(&mut d);
         key(&mut d);
         Some(d.finish())
+    }
+
+    /// What was computed in less than full precision must not be found when full precision is asked for.
+    fn mark(&self, d: &mut Digester) {
+        if self.precise {
+            d.text("precise");
+        }
     }
 
     /// A part of the work that is kept apart: `compute` runs only when nothing is known for the same `name` and the
@@ -155,6 +187,7 @@ impl Cx<'_> {
         let mut d = Digester::new("memo");
         d.digest(self.identity);
         d.text(name);
+        self.mark(&mut d);
         key(&mut d);
         let action = d.finish();
         if let Some(known) = self.store.get(action).and_then(|values| T::from_value(&values.first()?.1)) {

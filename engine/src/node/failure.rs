@@ -14,8 +14,10 @@ pub enum Blame {
     Limit,
     /// A model is missing or broken.
     Model,
-    /// Disk, memory or device ran out, or cannot be written.
+    /// Disk or device ran out, or cannot be written.
     Resource,
+    /// Memory ran out. With smaller tiles it may suffice.
+    Memory,
     /// A mistake of this program.
     Internal,
     /// The person stopped the run.

@@ -1,8 +1,8 @@
-use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Reach, Shapes, wire::WIRE};
+use super::{Cx, Failure, Forecast, Node, NodeResult, Outputs, Port, Reach, Shape, Shapes, Sink, wire::WIRE};
 use crate::{
     digest::Digest,
     filesystem::Filesystem,
-    value::{Type, Value},
+    value::{Image, Size, Type, Value},
 };
 use serde_json::Value as Json;
 use std::{marker::PhantomData, path::PathBuf};
@@ -19,6 +19,8 @@ pub trait NodeKind: Send + Sync {
     fn heavy(&self) -> bool;
     /// See [`Node::NETWORK`].
     fn network(&self) -> bool;
+    /// See [`Node::STREAMS`].
+    fn streams(&self) -> bool;
     /// JSON schema of the fields, with documentation, defaults and ranges.
     fn schema(&self) -> Json;
     /// Parses the fields from RON: `(name: value, ..)`.
@@ -53,8 +55,12 @@ pub trait DynNode: Send + Sync {
     fn outside(&self) -> NodeResult<Vec<Digest>>;
     /// See [`Node::forecast`].
     fn forecast(&self, seen: &Shapes) -> Forecast;
+    /// See [`Node::gives`].
+    fn gives(&self, seen: &Shapes) -> Vec<Shape>;
     /// See [`Node::reach`].
     fn reach(&self, seen: &Shapes) -> Option<Reach>;
+    /// See [`Node::reduced`].
+    fn reduced(&self) -> bool;
     /// See [`Node::run`].
     ///
     /// # Errors
@@ -65,6 +71,11 @@ pub trait DynNode: Send + Sync {
     /// # Errors
     /// Those of the node.
     fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>>;
+    /// See [`Node::sink`].
+    ///
+    /// # Errors
+    /// Those of the node.
+    fn sink<'a>(&self, frame: Size, first: &Image, files: &'a dyn Filesystem) -> NodeResult<Box<dyn Sink + 'a>>;
 }
 
 impl<T: Node> DynNode for T {
@@ -81,14 +92,23 @@ impl<T: Node> DynNode for T {
     fn forecast(&self, seen: &Shapes) -> Forecast {
         Node::forecast(self, seen)
     }
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        Node::gives(self, seen)
+    }
     fn reach(&self, seen: &Shapes) -> Option<Reach> {
         Node::reach(self, seen)
+    }
+    fn reduced(&self) -> bool {
+        Node::reduced(self)
     }
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Vec<Value>> {
         Node::run(self, cx).map(Outputs::into_values)
     }
     fn publish(&self, result: &[Value], files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {
         Node::publish(self, result, files)
+    }
+    fn sink<'a>(&self, frame: Size, first: &Image, files: &'a dyn Filesystem) -> NodeResult<Box<dyn Sink + 'a>> {
+        Node::sink(self, frame, first, files)
     }
 }
 
@@ -115,6 +135,9 @@ impl<T: Node> NodeKind for Kind<T> {
     }
     fn network(&self) -> bool {
         T::NETWORK
+    }
+    fn streams(&self) -> bool {
+        T::STREAMS
     }
     fn schema(&self) -> Json {
         schemars::schema_for!(T).into()

@@ -6,16 +6,22 @@ mod failure;
 mod kind;
 mod outputs;
 mod shape;
+mod sink;
 mod wire;
 
 pub use context::{Cx, Inputs, Watcher};
 pub use failure::{Blame, Failure, NodeResult};
 pub use kind::{DynNode, Kind, NodeKind, Parameter, ParameterKind};
 pub use outputs::{Outputs, Port};
-pub use shape::{Forecast, Reach, Shape, Shapes};
+pub use shape::{Cell, Forecast, Reach, Shape, Shapes, Thrift};
+pub use sink::Sink;
 pub use wire::{In, Scalar};
 
-use crate::{digest::Digest, filesystem::Filesystem, value::Value};
+use crate::{
+    digest::Digest,
+    filesystem::Filesystem,
+    value::{Image, Size, Value},
+};
 use std::path::PathBuf;
 
 /// The part of a node that the [`node!`](crate::node!) declaration writes: its name and version.
@@ -43,6 +49,9 @@ pub trait Node:
     /// out of one that is not flat, are an error and never a result.
     const NETWORK: bool = false;
 
+    /// Whether it has a [`sink`](Self::sink).
+    const STREAMS: bool = false;
+
     /// Demands on the parameters that a range cannot express. Runs when the graph is checked, on every mistake of
     /// which it should report.
     fn check(&self) -> Vec<Failure> {
@@ -64,11 +73,23 @@ pub trait Node:
         Forecast::like(seen.first_picture(), Self::Out::PORTS)
     }
 
+    /// What the results will be, as [`forecast`](Self::forecast) has it. This is asked for every node, the costs only for
+    /// those that will run: a node whose costs are known to a model alone answers here without opening it.
+    fn gives(&self, seen: &Shapes) -> Vec<Shape> {
+        self.forecast(seen).outputs
+    }
+
     /// How far it looks, when it can work on a part of a picture: then [`Cx::place`] tells which part it sees, and what it
     /// gives must be, but for `halo` pixels along the cut, what it would give there for the whole. By default it looks at
     /// everything.
     fn reach(&self, _seen: &Shapes) -> Option<Reach> {
         None
+    }
+
+    /// Whether it computes in less than 32-bit floating point. Then, when what it gives is broken, it is asked once more
+    /// with [`Cx::precise`].
+    fn reduced(&self) -> bool {
+        false
     }
 
     /// Computes the outputs.
@@ -85,6 +106,16 @@ pub trait Node:
     /// As [`Node::run`].
     fn publish(&self, _result: &[Value], _files: &dyn Filesystem) -> NodeResult<Option<PathBuf>> {
         Ok(None)
+    }
+
+    /// Takes its picture in strips instead, for pictures that do not fit into memory whole: what it brings to the outside
+    /// must be the same, byte by byte. The picture will have `frame` pixels; `first` is its first strip, which is given
+    /// to the sink after this.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    fn sink<'a>(&self, _: Size, _first: &Image, _: &'a dyn Filesystem) -> NodeResult<Box<dyn Sink + 'a>> {
+        Err(Failure::internal("it takes no strips"))
     }
 }
 

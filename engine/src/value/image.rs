@@ -139,6 +139,21 @@ impl Image {
         Self::new(rect.size(), self.channels, samples, self.metadata.clone())
     }
 
+    /// Puts another picture into this one.
+    ///
+    /// # Panics
+    /// When `rect` leaves the picture, or the other is not as large or has other planes: a mistake of the caller.
+    pub(crate) fn paste(&mut self, other: &Self, rect: Rect) {
+        assert!(self.size.rect().holds(rect) && other.size == rect.size() && other.channels == self.channels);
+        let (width, row) = (self.size.width as usize, rect.width as usize);
+        for channel in 0..self.channels {
+            let target = &mut self.plane_mut(channel)[rect.y as usize * width + rect.x as usize..];
+            for (target, source) in target.chunks_mut(width).zip(other.plane(channel).chunks(row.max(1))) {
+                target[..row].copy_from_slice(source);
+            }
+        }
+    }
+
     /// BT.601 luma of the encoded samples, 0 to 1 (full range).
     pub fn luma(&self) -> Vec<f32> {
         let (r, g, b) = (self.plane(0), self.plane(1), self.plane(2));

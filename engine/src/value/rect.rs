@@ -99,6 +99,26 @@ impl Rect {
         Self { x, y, width: right - x, height: bottom - y }
     }
 
+    /// Whether they share a pixel.
+    pub const fn meets(self, other: Self) -> bool {
+        self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
+    }
+
+    /// Whether all of `other` lies in it.
+    pub const fn holds(self, other: Self) -> bool {
+        self.x <= other.x && other.right() <= self.right() && self.y <= other.y && other.bottom() <= self.bottom()
+    }
+
+    /// Bands of at most `rows` rows, from top to bottom.
+    pub fn bands(self, rows: u32) -> impl Iterator<Item = Self> {
+        let rows = rows.max(1);
+        (0..self.height).step_by(rows as usize).map(move |y| Self {
+            y: self.y + y,
+            height: rows.min(self.height - y),
+            ..self
+        })
+    }
+
     /// The same rectangle as seen from `origin`.
     pub const fn relative_to(self, origin: Self) -> Self {
         Self { x: self.x - origin.x, y: self.y - origin.y, width: self.width, height: self.height }

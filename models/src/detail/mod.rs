@@ -6,10 +6,8 @@ mod run;
 use std::sync::OnceLock;
 
 use crate::layers::Weights;
-use crate::{Backbone, Card, Compute, Picture, Result, Watch};
+use crate::{Backbone, Card, Compute, Picture, Precision, Result, Watch};
 use net::Net;
-
-static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
 
 /// What kind of picture it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +59,10 @@ pub fn residual_scale(coarse: f32) -> f32 {
     (0.05 * 1.5f64.powf(f64::from(coarse) - 1.0)) as f32
 }
 
+/// The network that ships in the binary, and what it is once it is unpacked: in f32, in bf16.
+static FILE: &[u8] = include_bytes!("../../weights/detail.safetensors");
+static NETS: [OnceLock<Result<Detail>>; 2] = [const { OnceLock::new() }; 2];
+
 /// The detail network with its weights.
 pub struct Detail {
     net: Net,
@@ -70,36 +72,36 @@ pub struct Detail {
 
 impl Detail {
     /// A good edge for tiles: the network looks [`Detail::radius`] pixels far, which small tiles pay for.
-    pub const TILE: u32 = 512;
+    pub const TILE: u32 = 2048;
 
-    /// The network that ships in the binary, read on the first call.
+    /// The network that ships in the binary, unpacked on the first call for each precision.
     ///
     /// # Errors
     /// When the embedded file is damaged.
-    pub fn embedded() -> Result<&'static Self> {
-        static NET: OnceLock<Result<Detail>> = OnceLock::new();
-        NET.get_or_init(|| Self::embedded_on(Compute::default())).as_ref().map_err(Clone::clone)
+    pub fn embedded(precision: Precision) -> Result<&'static Self> {
+        let net = &NETS[usize::from(precision == Precision::Bf16)];
+        net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
     }
 
-    /// The network that ships in the binary, on any device and in any precision. Its weights are packed anew.
-    ///
-    /// # Errors
-    /// When the embedded file is damaged, or the device fails.
-    pub fn embedded_on(compute: Compute) -> Result<Self> {
-        Self::read(FILE, compute)
+    /// blake3 of the model file that ships in the binary. It is not unpacked for this.
+    pub fn embedded_digest() -> [u8; 32] {
+        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
+        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+    }
+
+    /// Whether this process has unpacked the network that ships in the binary.
+    pub fn is_unpacked() -> bool {
+        NETS.iter().any(|net| net.get().is_some())
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.
     ///
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
-    pub fn from_safetensors(file: &[u8]) -> Result<Self> {
-        Self::read(file, Compute::default())
-    }
-
-    fn read(file: &[u8], compute: Compute) -> Result<Self> {
+    pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
+        crate::check_safetensors(file, "detail")?;
         let about = Weights::about(file, "detail")?;
-        let net = Net::load(&Weights::read(file, "detail", "")?.on(compute))?;
+        let net = Net::load(&Weights::read(file, "detail", "")?.on(compute.clone()))?;
         let card = Card {
             name: "detail",
             about: "invents plausible detail over a faithful picture",

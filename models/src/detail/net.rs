@@ -29,6 +29,8 @@ pub(super) struct Net {
     out_b: Conv2d,
     /// Channels of `up0`, in front of z and the condition.
     full: usize,
+    /// The numbers of the map that comes in.
+    pub(super) precision: Precision,
 }
 
 /// `x + conv2(silu(film(conv1(norm(x)))))`.
@@ -60,8 +62,7 @@ impl Net {
         let conv = |name: &str, from, to, kernel| Conv2d::load(weights, name, from, to, kernel);
         Ok(Self {
             emb: [Dense::load(weights, "emb.0", CONDITION, emb0)?, Dense::load(weights, "emb.1", emb0, emb1)?],
-            // Noise and picture come in as f32, and the velocity goes out as f32.
-            stem: Conv2d::load(&weights.precise(), "stem", 24, c1, 3)?.giving(weights.precision()),
+            stem: conv("stem", 24, c1, 3)?,
             enc1: blocks("enc1", c1)?,
             down1: conv("down1", c1, c2, 2)?,
             enc2: blocks("enc2", c2)?,
@@ -73,8 +74,10 @@ impl Net {
             dec1: blocks("dec1", c1)?,
             up0: Upsample::shuffle(weights, "up0", c1, full, 3)?,
             out_a: conv("out.a", full + 6, last, 3)?,
+            // The velocity goes out as f32.
             out_b: conv("out.b", last, 3, 3)?.giving(Precision::F32),
             full,
+            precision: weights.precision(),
         })
     }
 

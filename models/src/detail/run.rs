@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::net::Net;
 use super::{Sampling, residual_scale};
-use crate::layers::{Map, Pool, Precision, Region};
+use crate::layers::{Map, Pool, Region};
 use crate::noise::gaussian;
 use crate::picture::{room, zeros};
 use crate::planes;
@@ -43,7 +43,7 @@ pub(super) fn sample(
                 watch.step(done, total)?;
                 continue;
             }
-            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24, Precision::F32)?;
+            let mut halves = pool.map(cell.grown(margin).times(align / 2), 24, net.precision)?;
             frame.fill_halves(&z, &mut halves)?;
             let velocity = net.velocity(&halves, |map, first| frame.fill_full(&z, map, first), &e, &mut pool)?;
             pool.give(halves);
@@ -163,16 +163,17 @@ impl<'a> Frame<'a> {
     fn advance(&self, z: &[f32], velocity: &Map, cell: Region, dt: f32, next: &mut [f32]) {
         let known = velocity.region;
         debug_assert!(known.contains(cell) && known.of == (self.width, self.height));
-        for c in 0..3 {
-            for y in cell.top..cell.bottom {
-                let row = (c * self.height + y) * self.width;
-                let (from, to) = (row + cell.left, row + cell.right);
-                let line = velocity.pixels(cell.left - known.left, y - known.top, cell.width());
+        for (c, (next, z)) in next.chunks_exact_mut(z.len() / 3).zip(z.chunks_exact(z.len() / 3)).enumerate() {
+            let part = cell.top * self.width..cell.bottom * self.width;
+            let rows = next[part.clone()].par_chunks_exact_mut(self.width).zip(z[part].par_chunks_exact(self.width));
+            rows.enumerate().with_min_len(8).for_each(|(y, (next, z))| {
+                let line = velocity.pixels(cell.left - known.left, cell.top + y - known.top, cell.width());
                 let velocity = line.chunks_exact(velocity.channels);
-                for ((next, z), v) in next[from..to].iter_mut().zip(&z[from..to]).zip(velocity) {
+                let (next, z) = (&mut next[cell.left..cell.right], &z[cell.left..cell.right]);
+                for ((next, z), v) in next.iter_mut().zip(z).zip(velocity) {
                     *next = z + v[c] * dt;
                 }
-            }
+            });
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::layers::{Pool, Precision, Region};
+use crate::layers::{Pool, Region};
 use crate::noise::gaussian;
 use crate::watch::testing::Keeper;
 use crate::{Error, Unwatched};
@@ -140,7 +140,7 @@ fn seed_style_and_coarseness_matter() {
 
 #[test]
 fn embedded_weights_work() {
-    let net: &dyn Backbone = Detail::embedded().unwrap();
+    let net: &dyn Backbone = Detail::embedded(Precision::F32).unwrap();
     let rgb = picture(24, 10);
     let mut steps = 0;
     let mut watch = |done, total| {
@@ -178,9 +178,9 @@ fn wrong_settings_are_errors() {
 fn broken_files_are_errors() {
     let good: &[u8] = include_bytes!("../../weights/detail.safetensors");
     for len in [0, 7, 8, 100, good.len() / 2, good.len() - 1] {
-        assert!(Detail::from_safetensors(&good[..len]).is_err());
+        assert!(Detail::from_safetensors(&good[..len], &Compute::default()).is_err());
     }
     let other: &[u8] = include_bytes!("../../weights/faithful.safetensors");
-    let message = Detail::from_safetensors(other).err().unwrap().to_string();
+    let message = Detail::from_safetensors(other, &Compute::default()).err().unwrap().to_string();
     assert_eq!(message, "model file `detail`: it holds the network `faithful`");
 }

@@ -53,6 +53,11 @@ pub fn faces() -> Result<Box<dyn Detector>> {
     Ok(Box::new(faces::Faces::embedded()?))
 }
 
+/// blake3 of the model file of [`faces`], which is not unpacked for this.
+pub fn faces_digest() -> [u8; 32] {
+    faces::Faces::file_digest()
+}
+
 /// The detector of hands, which does not ship in the binary.
 ///
 /// # Errors

@@ -7,10 +7,12 @@ mod run;
 use std::sync::OnceLock;
 
 use crate::layers::Weights;
-use crate::{Card, Compute, DamageCondition, Factor, Picture, Result, Watch};
+use crate::{Card, Compute, DamageCondition, Factor, Picture, Precision, Result, Watch};
 use net::Net;
 
+/// The network that ships in the binary, and what it is once it is unpacked: in f32, in bf16.
 static FILE: &[u8] = include_bytes!("../../weights/faithful.safetensors");
+static NETS: [OnceLock<Result<Faithful>>; 2] = [const { OnceLock::new() }; 2];
 
 /// The faithful network with its weights.
 pub struct Faithful {
@@ -21,36 +23,36 @@ pub struct Faithful {
 
 impl Faithful {
     /// A good edge for the tiles of [`Faithful::enlarge`], in pixels of the input.
-    pub const TILE: u32 = 128;
+    pub const TILE: u32 = 256;
 
-    /// The network that ships in the binary, read on the first call.
+    /// The network that ships in the binary, unpacked on the first call for each precision.
     ///
     /// # Errors
     /// When the embedded file is damaged.
-    pub fn embedded() -> Result<&'static Self> {
-        static NET: OnceLock<Result<Faithful>> = OnceLock::new();
-        NET.get_or_init(|| Self::embedded_on(Compute::default())).as_ref().map_err(Clone::clone)
+    pub fn embedded(precision: Precision) -> Result<&'static Self> {
+        let net = &NETS[usize::from(precision == Precision::Bf16)];
+        net.get_or_init(|| Self::from_safetensors(FILE, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
     }
 
-    /// The network that ships in the binary, on any device and in any precision. Its weights are packed anew.
-    ///
-    /// # Errors
-    /// When the embedded file is damaged, or the device fails.
-    pub fn embedded_on(compute: Compute) -> Result<Self> {
-        Self::read(FILE, compute)
+    /// blake3 of the model file that ships in the binary. It is not unpacked for this.
+    pub fn embedded_digest() -> [u8; 32] {
+        static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
+        *DIGEST.get_or_init(|| *blake3::hash(FILE).as_bytes())
+    }
+
+    /// Whether this process has unpacked the network that ships in the binary.
+    pub fn is_unpacked() -> bool {
+        NETS.iter().any(|net| net.get().is_some())
     }
 
     /// Reads a network of any width and number of blocks from the bytes of a safetensors file.
     ///
     /// # Errors
     /// When the file is no faithful network, or a tensor is missing, misshaped or not finite.
-    pub fn from_safetensors(file: &[u8]) -> Result<Self> {
-        Self::read(file, Compute::default())
-    }
-
-    fn read(file: &[u8], compute: Compute) -> Result<Self> {
+    pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
+        crate::check_safetensors(file, "faithful")?;
         let about = Weights::about(file, "faithful")?;
-        let net = Net::load(&Weights::read(file, "faithful", "")?.on(compute))?;
+        let net = Net::load(&Weights::read(file, "faithful", "")?.on(compute.clone()))?;
         let card = Card {
             name: "faithful",
             about: "enlarges and restores with the least error",
@@ -66,7 +68,7 @@ impl Faithful {
     ///
     /// The network runs on cells of `tile` x `tile` pixels of the picture with a margin of [`Faithful::radius`], one after
     /// the other, each on all threads. Every tile size gives the same bits. Besides the result, 16 bytes per channel of the
-    /// network and pixel of one tile with its margin are needed: 18 MB for 128 pixels and 48 channels.
+    /// network and pixel of one tile with its margin are needed: 66 MB for 256 pixels and 48 channels in f32, half of it in bf16.
     ///
     /// # Errors
     /// A picture that does not fit its size, a `tile` of 0, too little memory, or what `watch` stopped with; it is asked

@@ -68,7 +68,7 @@ fn a_stopped_run_goes_on_behind_its_last_tile() {
 
 #[test]
 fn embedded_weights_work() {
-    let net = Faithful::embedded().unwrap();
+    let net = Faithful::embedded(Precision::F32).unwrap();
     let rgb = picture(24, 10);
     let out = net
         .enlarge(Picture::new(24, 10, &rgb).unwrap(), DamageCondition::default(), Factor::X2, 16, &mut Unwatched)
@@ -116,11 +116,14 @@ fn values_that_are_no_numbers_do_not_panic() {
 
 #[test]
 fn broken_files_are_errors() {
-    assert!(matches!(Faithful::from_safetensors(b"no"), Err(Error::Weights { .. })));
-    assert!(matches!(Faithful::from_safetensors(GOLDEN), Err(Error::Weights { .. })), "the golden file has no name");
+    assert!(matches!(Faithful::from_safetensors(b"no", &Compute::default()), Err(Error::Weights { .. })));
+    assert!(
+        matches!(Faithful::from_safetensors(GOLDEN, &Compute::default()), Err(Error::Weights { .. })),
+        "the golden file has no name"
+    );
     let good: &[u8] = include_bytes!("../../weights/faithful.safetensors");
     for len in [0, 7, 8, 100, good.len() / 2, good.len() - 1] {
-        assert!(Faithful::from_safetensors(&good[..len]).is_err());
+        assert!(Faithful::from_safetensors(&good[..len], &Compute::default()).is_err());
     }
     let renamed = |from: &str, to: &str| {
         let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
@@ -129,7 +132,7 @@ fn broken_files_are_errors() {
         let mut file = good[..8].to_vec();
         file.extend(text.replacen(from, to, 1).into_bytes());
         file.extend(&good[header..]);
-        Faithful::from_safetensors(&file).err().unwrap()
+        Faithful::from_safetensors(&file, &Compute::default()).err().unwrap()
     };
     let missing = Error::TensorMissing { file: "faithful".into(), tensor: "tail.bias".into() };
     assert_eq!(renamed("\"tail.bias\"", "\"tail.bios\""), missing);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
+use rayon::prelude::*;
 
 use super::{Precision, Region};
 use crate::kernels::convert;
@@ -59,26 +60,31 @@ impl Map {
         }
     }
 
-    /// Lets `write` change the pixels of each row: row number and values, the border left out.
+    /// Lets `write` change the pixels of each row, in parallel: row number and values, the border left out.
     ///
     /// # Errors
     /// When a device fails.
-    pub(crate) fn write(&mut self, mut write: impl FnMut(usize, &mut [f32])) -> Result<()> {
+    pub(crate) fn write(&mut self, write: impl Fn(usize, &mut [f32]) + Sync) -> Result<()> {
         let (width, height, channels) = (self.region.width(), self.region.height(), self.channels);
-        let len = width * channels;
-        let starts: Vec<usize> = (0..height).map(|y| self.at(0, y)).collect();
+        let (first, row, len) = (self.at(0, 0), self.row(), width * channels);
+        if len == 0 {
+            return Ok(());
+        }
         match &mut self.values {
             Values::F32(values) => {
-                starts.into_iter().enumerate().for_each(|(y, start)| write(y, &mut values[start..start + len]));
+                let rows = values[first..].par_chunks_mut(row).take(height).enumerate().with_min_len(8);
+                rows.for_each(|(y, row)| write(y, &mut row[..len]));
             }
             Values::Bf16(values) => {
-                let mut wide = vec![0.0; len];
-                for (y, start) in starts.into_iter().enumerate() {
-                    let narrow = &mut values[start..start + len];
-                    convert(narrow, &mut wide);
-                    write(y, &mut wide);
-                    convert(&wide, narrow);
-                }
+                let rows = values[first..].par_chunks_mut(row).take(height).enumerate().with_min_len(8);
+                rows.for_each_init(
+                    || vec![0.0; len],
+                    |wide, (y, row)| {
+                        convert(&row[..len], wide);
+                        write(y, wide);
+                        convert(wide, &mut row[..len]);
+                    },
+                );
             }
             Values::Tensor(tensor) => {
                 let mut all = pixel_by_pixel(tensor)?;

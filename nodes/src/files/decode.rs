@@ -216,7 +216,7 @@ fn cut_off(path: &str) -> Failure {
 }
 
 fn no_memory(path: &str, size: Size) -> Failure {
-    Failure::new(Blame::Resource, format!("there is no memory to decode `{path}` ({size})")).at("path")
+    Failure::new(Blame::Memory, format!("there is no memory to decode `{path}` ({size})")).at("path")
 }
 
 /// Planes of `f32` from interleaved samples; grey becomes RGB.

@@ -1,19 +1,24 @@
-//! From a picture to the bytes of a file.
+//! From a picture, whole or strip by strip, to the bytes of a file.
 
-use super::{decode::to_linear, jpeg, png as chunks};
-use crate::pixel::unit;
+use super::{
+    jpeg,
+    pixels::{Layout, Pixels},
+    png as chunks,
+};
 use engine::{
     Blame, Failure, NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
-    value::{Image, SampleDepth},
+    value::{Image, Metadata, SampleDepth, Size},
 };
-use image::{ExtendedColorType, ImageEncoder, ImageError, codecs};
-use rayon::prelude::*;
+use image::{ImageEncoder, ImageError, codecs};
 use std::{
     borrow::Cow,
-    io::{self, Seek, Write},
+    cell::RefCell,
+    io::{self, Seek, SeekFrom, Write},
     path::Path,
+    rc::Rc,
+    sync::Arc,
 };
 
 /// A format that pictures are written in.
@@ -65,11 +70,11 @@ impl Format {
         })
     }
 
-    fn has_alpha(self) -> bool {
+    pub(super) fn has_alpha(self) -> bool {
         !matches!(self, Self::Jpeg | Self::Pnm | Self::Hdr)
     }
 
-    fn has_grey(self, alpha: bool) -> bool {
+    pub(super) fn has_grey(self, alpha: bool) -> bool {
         match self {
             Self::Png | Self::WebP | Self::Tga => true,
             Self::Jpeg | Self::Tiff | Self::Bmp | Self::Pnm => !alpha,
@@ -86,7 +91,7 @@ impl Format {
     }
 
     /// The depth that the format can hold and that is nearest to the wanted one.
-    fn depth(self, wanted: SampleDepth) -> SampleDepth {
+    pub(super) fn depth(self, wanted: SampleDepth) -> SampleDepth {
         match (self, wanted) {
             (Self::Exr | Self::Hdr, _) => SampleDepth::Float,
             (Self::Tiff, wanted) => wanted,
@@ -97,7 +102,8 @@ impl Format {
 }
 
 /// How a picture is written.
-pub(crate) struct Encoding<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct Encoding {
     pub(crate) format: Format,
     /// 1 to 100, where the format is lossy.
     pub(crate) quality: u8,
@@ -106,251 +112,276 @@ pub(crate) struct Encoding<'a> {
     /// Whether metadata goes along.
     pub(crate) metadata: bool,
     /// A text that tells how the picture was made.
-    pub(crate) recipe: Option<&'a str>,
+    pub(crate) recipe: Option<String>,
 }
 
-/// Writes the picture.
+/// A picture on its way into a file. It comes in strips, from top to bottom; the bytes do not depend on how it is cut.
 ///
-/// # Errors
-/// When the format cannot hold it or the disk is full.
-pub(crate) fn encode(image: &Image, how: &Encoding<'_>, out: &mut (impl Write + Seek)) -> NodeResult<()> {
-    let size = image.size();
-    let edge = how.format.longest_edge();
-    if size.width.max(size.height) > edge {
-        return Err(Failure::new(
-            Blame::Graph,
-            format!("a picture of {size} is too large for {:?}, which holds at most {edge} pixels an edge", how.format),
-        )
-        .at("path")
-        .hint("write a `.png` or `.tif` file"));
+/// PNG and PNM are written as the rows come. The encoders of all other formats want the picture at once: its rows are held
+/// until then, in the depth of the file.
+pub(crate) struct Encoder<W: Write + Seek + 'static> {
+    how: Encoding,
+    frame: Size,
+    layout: Layout,
+    metadata: Arc<Metadata>,
+    body: Body<W>,
+    /// Where the bytes go; the encoder of PNG has the other handle.
+    out: Target<W>,
+}
+
+enum Body<W: Write + Seek + 'static> {
+    Png(Box<png::StreamWriter<'static, Target<W>>>),
+    Pnm,
+    Whole(Vec<u8>),
+}
+
+impl<W: Write + Seek + 'static> Encoder<W> {
+    /// Begins a picture of `frame` pixels that is like `first`: its first strip, or all of it.
+    ///
+    /// # Errors
+    /// When the format cannot hold it, there is no memory, or the disk is full.
+    pub(crate) fn new(first: &Image, frame: Size, how: Encoding, out: W) -> NodeResult<Self> {
+        let edge = how.format.longest_edge();
+        if frame.width.max(frame.height) > edge {
+            let what = how.format;
+            return Err(Failure::new(
+                Blame::Graph,
+                format!("a picture of {frame} is too large for {what:?}, which holds at most {edge} pixels an edge"),
+            )
+            .at("path")
+            .hint("write a `.png` or `.tif` file"));
+        }
+        let layout = Layout::new(first, &how);
+        let mut out = Target(Rc::new(RefCell::new(Open { inner: out, failed: None })));
+        let body = match how.format {
+            Format::Auto | Format::Png => Body::Png(Box::new(png(&first.metadata, frame, layout, &how, out.clone())?)),
+            Format::Pnm => {
+                // Written here: the encoder of the image crate has no 16-bit form.
+                let most = if layout.depth == SampleDepth::Eight { 255 } else { 65_535 };
+                let kind = if layout.grey { "P5" } else { "P6" };
+                write!(out, "{kind}\n{} {}\n{most}\n", frame.width, frame.height).map_err(|error| full(&error))?;
+                Body::Pnm
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                bytes
+                    .try_reserve_exact(frame.pixels() * layout.pixel())
+                    .map_err(|_| Failure::new(Blame::Memory, "there is no memory to write the picture"))?;
+                Body::Whole(bytes)
+            }
+        };
+        Ok(Self { how, frame, layout, metadata: first.metadata.clone(), body, out })
     }
-    let pixels = Pixels::new(image, how);
-    let meta = &image.metadata;
-    // A profile describes either grey or colours; one for the other kind would be wrong.
-    let fits = |icc: &&Vec<u8>| (icc.get(16..20) == Some(b"GRAY")) == pixels.grey;
-    let icc = meta.icc.as_ref().filter(|_| how.metadata).filter(fits);
+
+    /// Adds the next rows.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub(crate) fn add(&mut self, strip: &Image) -> NodeResult<()> {
+        let pixels = Pixels { image: strip, layout: self.layout };
+        match &mut self.body {
+            Body::Png(stream) => pixels.for_bands(u16::to_be_bytes, |band| stream.write_all(band)),
+            Body::Pnm => pixels.for_bands(u16::to_be_bytes, |band| self.out.write_all(band)),
+            Body::Whole(bytes) => pixels.for_bands(u16::to_ne_bytes, |band| {
+                bytes.extend_from_slice(band);
+                Ok(())
+            }),
+        }
+        .map_err(|error| full(&error))
+    }
+
+    /// Ends the picture.
+    ///
+    /// # Errors
+    /// When rows are missing or the disk is full.
+    pub(crate) fn end(&mut self) -> NodeResult<()> {
+        match std::mem::replace(&mut self.body, Body::Pnm) {
+            Body::Png(stream) => stream.finish().map_err(png_failed)?,
+            Body::Pnm => {}
+            Body::Whole(bytes) => {
+                whole(&bytes, &self.metadata, self.frame, self.layout, &self.how, self.out.clone())?;
+            }
+        }
+        // Some encoders write their last bytes where they cannot tell that it failed.
+        self.trouble().map_or(Ok(()), |error| Err(full(&error)))
+    }
+
+    /// Why what it is written to took no more.
+    pub(crate) fn trouble(&self) -> Option<io::Error> {
+        self.out.0.borrow().failed.as_ref().map(copy)
+    }
+
+    /// Gives back what the picture was written to, once it is ended.
+    ///
+    /// # Errors
+    /// Only when it is not.
+    pub(crate) fn into_inner(self) -> NodeResult<W> {
+        drop(self.body);
+        // All other handles are gone with the encoders.
+        let open = Rc::into_inner(self.out.0).ok_or_else(|| Failure::internal("an encoder holds on to its file"))?;
+        Ok(open.into_inner().inner)
+    }
+}
+
+/// A file that an encoder writes to.
+struct Target<W>(Rc<RefCell<Open<W>>>);
+
+struct Open<W> {
+    inner: W,
+    /// The first error.
+    failed: Option<io::Error>,
+}
+
+impl<W> Clone for Target<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<W> Target<W> {
+    fn on<T>(&self, work: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        let mut open = self.0.borrow_mut();
+        let result = work(&mut open.inner);
+        if let Err(error) = &result {
+            open.failed.get_or_insert_with(|| copy(error));
+        }
+        result
+    }
+}
+
+/// The same error once more.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+impl<W: Write> Write for Target<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.on(|out| out.write(bytes))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.on(Write::flush)
+    }
+}
+
+impl<W: Seek> Seek for Target<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.on(|out| out.seek(to))
+    }
+}
+
+/// The colour profile, when it fits: one describes either grey or colours, and would be wrong for the other kind.
+fn profile<'a>(metadata: &'a Metadata, layout: Layout, how: &Encoding) -> Option<&'a Vec<u8>> {
+    let fits = |icc: &&Vec<u8>| (icc.get(16..20) == Some(b"GRAY")) == layout.grey;
+    metadata.icc.as_ref().filter(|_| how.metadata).filter(fits)
+}
+
+fn png<W: Write>(
+    meta: &Metadata,
+    frame: Size,
+    layout: Layout,
+    how: &Encoding,
+    out: W,
+) -> NodeResult<png::StreamWriter<'static, W>> {
+    let mut info = png::Info::with_size(frame.width, frame.height);
+    info.color_type = match (layout.grey, layout.alpha) {
+        (true, false) => png::ColorType::Grayscale,
+        (true, true) => png::ColorType::GrayscaleAlpha,
+        (false, false) => png::ColorType::Rgb,
+        (false, true) => png::ColorType::Rgba,
+    };
+    info.bit_depth = if layout.depth == SampleDepth::Eight { png::BitDepth::Eight } else { png::BitDepth::Sixteen };
+    info.icc_profile = profile(meta, layout, how).map(|block| Cow::Owned(block.clone()));
+    info.exif_metadata = meta.exif.as_ref().filter(|_| how.metadata).map(|block| Cow::Owned(block.clone()));
+    info.pixel_dims = meta.dpi.filter(|_| how.metadata).map(|(x, y)| {
+        let per_metre = |dpi: f64| (dpi / 0.0254).round().clamp(1.0, f64::from(i32::MAX)) as u32;
+        png::PixelDimensions { xppu: per_metre(x), yppu: per_metre(y), unit: png::Unit::Meter }
+    });
+    let mut encoder = png::Encoder::with_info(out, info).map_err(png_failed)?;
+    encoder.set_compression(png::Compression::Fast);
+    let text = |block: &[u8]| std::str::from_utf8(block).ok().map(str::to_owned);
+    if let Some(xmp) = meta.xmp.as_ref().filter(|_| how.metadata).and_then(|block| text(block)) {
+        encoder.add_itxt_chunk(chunks::XMP.to_owned(), xmp).map_err(png_failed)?;
+    }
+    if let Some(recipe) = &how.recipe {
+        encoder.add_itxt_chunk(chunks::RECIPE.to_owned(), recipe.clone()).map_err(png_failed)?;
+    }
+    encoder.write_header().and_then(png::Writer::into_stream_writer).map_err(png_failed)
+}
+
+fn png_failed(error: png::EncodingError) -> Failure {
+    match error {
+        png::EncodingError::IoError(error) => full(&error),
+        error => Failure::internal(format!("cannot write PNG: {error}")),
+    }
+}
+
+/// Writes a picture of which all rows are there.
+fn whole(
+    bytes: &[u8],
+    meta: &Metadata,
+    size: Size,
+    layout: Layout,
+    how: &Encoding,
+    mut out: impl Write + Seek,
+) -> NodeResult<()> {
+    let icc = profile(meta, layout, how);
     let exif = meta.exif.as_ref().filter(|_| how.metadata);
     let xmp = meta.xmp.as_ref().filter(|_| how.metadata);
-    let dpi = meta.dpi.filter(|_| how.metadata);
     let failed = |error: ImageError| unwritten(how.format, &error);
-
+    let refused = |error| failed(ImageError::Unsupported(error));
+    // What all encoders have in common.
+    fn put(encoder: impl ImageEncoder, bytes: &[u8], size: Size, layout: Layout) -> Result<(), ImageError> {
+        encoder.write_image(bytes, size.width, size.height, layout.colour())
+    }
     match how.format {
-        Format::Auto | Format::Png => {
-            let mut info = png::Info::with_size(size.width, size.height);
-            info.color_type = match (pixels.grey, pixels.alpha) {
-                (true, false) => png::ColorType::Grayscale,
-                (true, true) => png::ColorType::GrayscaleAlpha,
-                (false, false) => png::ColorType::Rgb,
-                (false, true) => png::ColorType::Rgba,
-            };
-            info.bit_depth =
-                if pixels.depth == SampleDepth::Eight { png::BitDepth::Eight } else { png::BitDepth::Sixteen };
-            info.icc_profile = icc.map(|block| Cow::Borrowed(block.as_slice()));
-            info.exif_metadata = exif.map(|block| Cow::Borrowed(block.as_slice()));
-            info.pixel_dims = dpi.map(|(x, y)| {
-                let per_metre = |dpi: f64| (dpi / 0.0254).round().clamp(1.0, f64::from(i32::MAX)) as u32;
-                png::PixelDimensions { xppu: per_metre(x), yppu: per_metre(y), unit: png::Unit::Meter }
-            });
-            let failed = |error: png::EncodingError| match error {
-                png::EncodingError::IoError(error) => full(&error),
-                error => Failure::internal(format!("cannot write PNG: {error}")),
-            };
-            let mut encoder = png::Encoder::with_info(&mut *out, info).map_err(failed)?;
-            encoder.set_compression(png::Compression::Fast);
-            let text = |block: &[u8]| std::str::from_utf8(block).ok().map(str::to_owned);
-            if let Some(xmp) = xmp.and_then(|block| text(block)) {
-                encoder.add_itxt_chunk(chunks::XMP.to_owned(), xmp).map_err(failed)?;
-            }
-            if let Some(recipe) = how.recipe {
-                encoder.add_itxt_chunk(chunks::RECIPE.to_owned(), recipe.to_owned()).map_err(failed)?;
-            }
-            let mut writer = encoder.write_header().map_err(failed)?;
-            let mut stream = writer.stream_writer().map_err(failed)?;
-            pixels.for_bands(u16::to_be_bytes, |band| stream.write_all(band)).map_err(|error| full(&error))?;
-            stream.finish().map_err(failed)?;
-            writer.finish().map_err(failed)
-        }
+        // Written as the rows come.
+        Format::Auto | Format::Png | Format::Pnm => Err(Failure::internal("rows were held that need not be")),
         Format::Jpeg => {
             let mut file = Vec::new();
             let mut encoder = codecs::jpeg::JpegEncoder::new_with_quality(&mut file, how.quality.clamp(1, 100));
             // A profile above 255 segments, or EXIF above one, cannot be written; the picture still can.
             if let Some(icc) = icc.filter(|icc| icc.len() < 255 * 65_519) {
-                encoder.set_icc_profile(icc.clone()).map_err(|e| failed(ImageError::Unsupported(e)))?;
+                encoder.set_icc_profile(icc.clone()).map_err(refused)?;
             }
             if let Some(exif) = exif.filter(|exif| exif.len() + 6 <= jpeg::SEGMENT) {
-                encoder.set_exif_metadata(exif.clone()).map_err(|e| failed(ImageError::Unsupported(e)))?;
+                encoder.set_exif_metadata(exif.clone()).map_err(refused)?;
             }
-            if let Some((x, y)) = dpi {
+            if let Some((x, y)) = meta.dpi.filter(|_| how.metadata) {
                 let whole = |dpi: f64| dpi.round().clamp(1.0, 65_535.0) as u16;
                 encoder.set_pixel_density(codecs::jpeg::PixelDensity {
                     density: (whole(x), whole(y)),
                     unit: codecs::jpeg::PixelDensityUnit::Inches,
                 });
             }
-            encoder.write_image(&pixels.interleaved()?, size.width, size.height, pixels.colour()).map_err(failed)?;
-            jpeg::insert(&mut file, xmp.map(Vec::as_slice), how.recipe);
+            put(encoder, bytes, size, layout).map_err(failed)?;
+            jpeg::insert(&mut file, xmp.map(Vec::as_slice), how.recipe.as_deref());
             out.write_all(&file).map_err(|error| full(&error))
         }
         Format::WebP => {
             let mut encoder = codecs::webp::WebPEncoder::new_lossless(out);
             if let Some(icc) = icc {
-                encoder.set_icc_profile(icc.clone()).map_err(|e| failed(ImageError::Unsupported(e)))?;
+                encoder.set_icc_profile(icc.clone()).map_err(refused)?;
             }
             if let Some(exif) = exif {
-                encoder.set_exif_metadata(exif.clone()).map_err(|e| failed(ImageError::Unsupported(e)))?;
+                encoder.set_exif_metadata(exif.clone()).map_err(refused)?;
             }
-            pixels.write(encoder).map_err(failed)
+            put(encoder, bytes, size, layout).map_err(failed)
         }
         Format::Tiff => {
             let mut encoder = codecs::tiff::TiffEncoder::new(out);
             if let Some(icc) = icc {
-                encoder.set_icc_profile(icc.clone()).map_err(|e| failed(ImageError::Unsupported(e)))?;
+                encoder.set_icc_profile(icc.clone()).map_err(refused)?;
             }
-            pixels.write(encoder).map_err(failed)
+            put(encoder, bytes, size, layout).map_err(failed)
         }
-        Format::Bmp => pixels.write(codecs::bmp::BmpEncoder::new(out)).map_err(failed),
-        Format::Tga => pixels.write(codecs::tga::TgaEncoder::new(out)).map_err(failed),
-        Format::Qoi => pixels.write(codecs::qoi::QoiEncoder::new(out)).map_err(failed),
-        Format::Pnm => {
-            // Written here: the encoder of the image crate has no 16-bit form.
-            let most = if pixels.depth == SampleDepth::Eight { 255 } else { 65_535 };
-            let kind = if pixels.grey { "P5" } else { "P6" };
-            write!(out, "{kind}\n{} {}\n{most}\n", size.width, size.height)
-                .and_then(|()| pixels.for_bands(u16::to_be_bytes, |band| out.write_all(band)))
-                .map_err(|error| full(&error))
-        }
-        Format::Exr => pixels.write(codecs::openexr::OpenExrEncoder::new(out)).map_err(failed),
-        Format::Hdr => pixels.write(codecs::hdr::HdrEncoder::new(out)).map_err(failed),
-    }
-}
-
-/// The picture's pixels in the order and depth of a file.
-struct Pixels<'a> {
-    image: &'a Image,
-    grey: bool,
-    alpha: bool,
-    depth: SampleDepth,
-    linear: bool,
-}
-
-impl<'a> Pixels<'a> {
-    fn new(image: &'a Image, how: &Encoding<'_>) -> Self {
-        let alpha = image.has_alpha() && how.format.has_alpha();
-        // A grey file with a profile for colours keeps its profile and is written in colours.
-        let coloured = how.metadata && image.metadata.icc.as_ref().is_some_and(|icc| icc.get(16..20) == Some(b"RGB "));
-        Self {
-            image,
-            grey: image.metadata.grey && !coloured && how.format.has_grey(alpha),
-            alpha,
-            depth: how.format.depth(how.depth.unwrap_or(image.metadata.depth)),
-            linear: matches!(how.format, Format::Exr | Format::Hdr),
-        }
-        .with_float_layout()
-    }
-
-    /// Floating point samples have no grey form in the encoders.
-    fn with_float_layout(mut self) -> Self {
-        self.grey &= self.depth != SampleDepth::Float;
-        self
-    }
-
-    fn channels(&self) -> usize {
-        (if self.grey { 1 } else { 3 }) + usize::from(self.alpha)
-    }
-
-    fn bytes(&self) -> usize {
-        match self.depth {
-            SampleDepth::Eight => 1,
-            SampleDepth::Sixteen => 2,
-            SampleDepth::Float => 4,
-        }
-    }
-
-    /// A sample as the file holds it, 0 to 1.
-    fn sample(&self, pixel: usize, channel: usize) -> f32 {
-        let at = |plane: usize| unit(self.image.plane(plane)[pixel]);
-        if self.alpha && channel == self.channels() - 1 {
-            return at(3);
-        }
-        let mut value = if self.grey { 0.299 * at(0) + 0.587 * at(1) + 0.114 * at(2) } else { at(channel) };
-        if self.linear {
-            value = to_linear(value);
-        }
-        if self.image.has_alpha() {
-            if !self.alpha {
-                // The format cannot be seen through: on white paper.
-                value = value * at(3) + (1.0 - at(3));
-            } else if self.linear {
-                value *= at(3);
-            }
-        }
-        value
-    }
-
-    /// Fills whole pixels, from pixel `first` on.
-    fn fill(&self, first: usize, target: &mut [u8], order: fn(u16) -> [u8; 2]) {
-        let (channels, bytes) = (self.channels(), self.bytes());
-        target.par_chunks_mut(channels * bytes * 4096).enumerate().for_each(|(block, target)| {
-            for (i, pixel) in target.chunks_exact_mut(channels * bytes).enumerate() {
-                for (channel, sample) in pixel.chunks_exact_mut(bytes).enumerate() {
-                    let value = self.sample(first + block * 4096 + i, channel);
-                    match self.depth {
-                        SampleDepth::Eight => sample[0] = (value * 255.0).round() as u8,
-                        SampleDepth::Sixteen => sample.copy_from_slice(&order((value * 65_535.0).round() as u16)),
-                        SampleDepth::Float => sample.copy_from_slice(&value.to_ne_bytes()),
-                    }
-                }
-            }
-        });
-    }
-
-    /// Hands out the bytes some rows at a time, so that they are never all in memory.
-    fn for_bands(&self, order: fn(u16) -> [u8; 2], mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let pixel = self.channels() * self.bytes();
-        let total = self.image.size().pixels();
-        let step = (self.image.size().width as usize).saturating_mul(64).min(total);
-        let mut band = vec![0; step * pixel];
-        for first in (0..total).step_by(step.max(1)) {
-            let band = &mut band[..step.min(total - first) * pixel];
-            self.fill(first, band, order);
-            each(band)?;
-        }
-        Ok(())
-    }
-
-    fn interleaved(&self) -> NodeResult<Vec<u8>> {
-        let length = self.image.size().pixels() * self.channels() * self.bytes();
-        let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(length)
-            .map_err(|_| Failure::new(Blame::Resource, "there is no memory to write the picture"))?;
-        bytes.resize(length, 0);
-        self.fill(0, &mut bytes, u16::to_ne_bytes);
-        Ok(bytes)
-    }
-
-    fn colour(&self) -> ExtendedColorType {
-        use ExtendedColorType as C;
-        match (self.depth, self.grey, self.alpha) {
-            (SampleDepth::Eight, true, false) => C::L8,
-            (SampleDepth::Eight, true, true) => C::La8,
-            (SampleDepth::Eight, false, false) => C::Rgb8,
-            (SampleDepth::Eight, false, true) => C::Rgba8,
-            (SampleDepth::Sixteen, true, false) => C::L16,
-            (SampleDepth::Sixteen, true, true) => C::La16,
-            (SampleDepth::Sixteen, false, false) => C::Rgb16,
-            (SampleDepth::Sixteen, false, true) => C::Rgba16,
-            (SampleDepth::Float, _, false) => C::Rgb32F,
-            (SampleDepth::Float, _, true) => C::Rgba32F,
-        }
-    }
-
-    fn write(&self, encoder: impl ImageEncoder) -> Result<(), ImageError> {
-        let bytes = self
-            .interleaved()
-            .map_err(|failure| ImageError::IoError(io::Error::new(io::ErrorKind::OutOfMemory, failure.message)))?;
-        let size = self.image.size();
-        encoder.write_image(&bytes, size.width, size.height, self.colour())
+        Format::Bmp => put(codecs::bmp::BmpEncoder::new(&mut out), bytes, size, layout).map_err(failed),
+        Format::Tga => put(codecs::tga::TgaEncoder::new(out), bytes, size, layout).map_err(failed),
+        Format::Qoi => put(codecs::qoi::QoiEncoder::new(out), bytes, size, layout).map_err(failed),
+        Format::Exr => put(codecs::openexr::OpenExrEncoder::new(out), bytes, size, layout).map_err(failed),
+        Format::Hdr => put(codecs::hdr::HdrEncoder::new(out), bytes, size, layout).map_err(failed),
     }
 }
 

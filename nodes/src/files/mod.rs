@@ -6,13 +6,14 @@ mod decode;
 mod encode;
 mod exif;
 mod jpeg;
+mod pixels;
 mod png;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub(crate) use encode::{Encoding, Format, encode};
-pub(crate) use write::{OnExists, write};
+pub(crate) use encode::{Encoder, Encoding, Format};
+pub(crate) use write::{OnExists, Writing, write};
 
 use crate::limits::Limits;
 use engine::{
@@ -90,7 +91,7 @@ fn bytes(path: &str, limits: &Limits) -> NodeResult<Vec<u8>> {
     let (file, length) = open(path, limits)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX)).map_err(|_| {
-        Failure::new(Blame::Resource, format!("there is no memory to read `{path}`")).hint("close other programs")
+        Failure::new(Blame::Memory, format!("there is no memory to read `{path}`")).hint("close other programs")
     })?;
     // A pipe or a growing file tells no length beforehand: the limit holds for what really comes.
     let most = limits.file_bytes.unwrap_or(u64::MAX);

@@ -48,7 +48,8 @@ pub(super) fn row_bytes(bytes: &[u8]) -> usize {
 pub(super) fn lean(bytes: &[u8]) -> Cow<'_, [u8]> {
     let unwanted = |chunk: &Chunk<'_>| match chunk.name {
         b"tEXt" | b"zTXt" => true,
-        b"iTXt" => !chunk.data.starts_with(XMP.as_bytes()) || chunk.data.len() > METADATA_BYTES,
+        // XMP is to be written uncompressed; what is not would be inflated without a limit.
+        b"iTXt" => !chunk.data.starts_with(&[XMP.as_bytes(), &[0, 0]].concat()) || chunk.data.len() > METADATA_BYTES,
         b"iCCP" | b"eXIf" => chunk.data.len() > METADATA_BYTES,
         _ => false,
     };

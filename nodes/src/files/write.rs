@@ -2,7 +2,7 @@
 
 use engine::{
     Blame, Failure, NodeResult,
-    filesystem::{Filesystem, Replace, folder_of, publish, sweep},
+    filesystem::{Filesystem, OpenFile, Replace, Unpublished, folder_of, publish, sweep},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
 };
@@ -35,6 +35,52 @@ pub(crate) enum OnExists {
 /// # Errors
 /// [`Blame::Resource`] when there is no room or the folder cannot be written.
 pub(crate) fn write(files: &dyn Filesystem, path: &Path, on_exists: OnExists, bytes: &[u8]) -> NodeResult<PathBuf> {
+    place(files, path, on_exists, bytes.len() as u64, |candidate, replace| publish(files, candidate, &[bytes], replace))
+}
+
+/// A file that is written bit by bit, and appears whole or not at all.
+pub(crate) struct Writing<'a> {
+    files: &'a dyn Filesystem,
+    path: PathBuf,
+    on_exists: OnExists,
+    part: Unpublished<'a>,
+}
+
+impl<'a> Writing<'a> {
+    /// Begins the file, and gives what its bytes are to be written to.
+    ///
+    /// # Errors
+    /// [`Blame::Resource`] when there is no room or the folder cannot be written.
+    pub(crate) fn begin(
+        files: &'a dyn Filesystem,
+        path: &Path,
+        on_exists: OnExists,
+    ) -> NodeResult<(Self, Box<dyn OpenFile>)> {
+        let folder = looked_at(files, path)?;
+        let (part, file) =
+            Unpublished::begin(files, folder).map_err(|error| refused(path, folder, 0, &error).at("path"))?;
+        Ok((Self { files, path: path.to_owned(), on_exists, part }, file))
+    }
+
+    /// Tells why a file could not be written on.
+    pub(crate) fn refused(&self, error: &io::Error) -> Failure {
+        refused(&self.path, folder_of(&self.path), self.part.bytes(), error).at("path")
+    }
+
+    /// Puts the file in its place, and tells the name that it got.
+    ///
+    /// # Errors
+    /// As [`Writing::begin`].
+    pub(crate) fn finish(mut self, mut file: Box<dyn OpenFile>) -> NodeResult<PathBuf> {
+        file.sync().map_err(|error| self.refused(&error))?;
+        let bytes = self.part.bytes();
+        // The file stays open until it has its name: nobody takes it for what a dead process left.
+        place(self.files, &self.path, self.on_exists, bytes, |candidate, replace| self.part.publish(candidate, replace))
+    }
+}
+
+/// The folder of a file to be written, once what killed processes left in it is gone.
+fn looked_at<'a>(files: &dyn Filesystem, path: &'a Path) -> NodeResult<&'a Path> {
     if path.is_dir() {
         return Err(Failure::new(Blame::Resource, format!("`{}` is a folder", path.display()))
             .at("path")
@@ -42,12 +88,24 @@ pub(crate) fn write(files: &dyn Filesystem, path: &Path, on_exists: OnExists, by
     }
     let folder = folder_of(path);
     sweep(files, folder);
-    let failed = |error: io::Error| refused(path, folder, bytes.len(), &error).at("path");
+    Ok(folder)
+}
+
+/// Gives a file its name, or another one when that is taken.
+fn place(
+    files: &dyn Filesystem,
+    path: &Path,
+    on_exists: OnExists,
+    bytes: u64,
+    mut put: impl FnMut(&Path, Replace) -> io::Result<()>,
+) -> NodeResult<PathBuf> {
+    let folder = looked_at(files, path)?;
+    let failed = |error: io::Error| refused(path, folder, bytes, &error).at("path");
     match on_exists {
-        OnExists::Overwrite => publish(files, path, &[bytes], Replace::Yes).map_err(failed)?,
-        OnExists::Error => publish(files, path, &[bytes], Replace::No).map_err(failed)?,
+        OnExists::Overwrite => put(path, Replace::Yes).map_err(failed)?,
+        OnExists::Error => put(path, Replace::No).map_err(failed)?,
         OnExists::Skip if files.size(path).is_ok() => {}
-        OnExists::Skip => match publish(files, path, &[bytes], Replace::No) {
+        OnExists::Skip => match put(path, Replace::No) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
             _ => {}
         },
@@ -57,7 +115,7 @@ pub(crate) fn write(files: &dyn Filesystem, path: &Path, on_exists: OnExists, by
                 if files.size(&candidate).is_ok() {
                     continue;
                 }
-                match publish(files, &candidate, &[bytes], Replace::No) {
+                match put(&candidate, Replace::No) {
                     Ok(()) => return Ok(candidate),
                     // Another process was faster.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -84,7 +142,7 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 }
 
 /// Why a file could not be written, and what to do.
-fn refused(path: &Path, folder: &Path, bytes: usize, error: &io::Error) -> Failure {
+fn refused(path: &Path, folder: &Path, bytes: u64, error: &io::Error) -> Failure {
     let resource = |message: String, hint: &str| Failure::new(Blame::Resource, message).hint(hint);
     let elsewhere = "choose another folder with `-o`";
     match error.kind() {

@@ -6,6 +6,7 @@ pub(crate) mod feather;
 pub(crate) mod gaussian;
 pub(crate) mod lettering;
 pub(crate) mod resample;
+pub(crate) mod stretch;
 
 use engine::{Blame, Failure, NodeResult};
 
@@ -18,13 +19,13 @@ pub(crate) fn unit(v: f32) -> f32 {
 /// Room for `length` samples.
 ///
 /// # Errors
-/// [`Blame::Resource`] when there is not that much memory. (Linux may promise more than it has; then the plan's
+/// [`Blame::Memory`] when there is not that much memory. (Linux may promise more than it has; then the plan's
 /// prediction is what protects the person.)
 pub(crate) fn room(length: usize) -> NodeResult<Vec<f32>> {
     let mut samples = Vec::new();
     samples.try_reserve_exact(length).map_err(|_| {
         let mib = length as f64 * 4.0 / f64::from(1 << 20);
-        Failure::new(Blame::Resource, format!("there is no memory for {mib:.0} MiB of samples"))
+        Failure::new(Blame::Memory, format!("there is no memory for {mib:.0} MiB of samples"))
             .hint("make a smaller picture, or close other programs")
     })?;
     Ok(samples)

@@ -53,9 +53,7 @@ impl<E: Element> Packed<E> {
         for (i, key) in keys.enumerate() {
             let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
             let to = &mut to[i / self.key_rows * tile + i % self.key_rows * E::PER_STEP..];
-            for (step, values) in from.chunks(E::PER_STEP).enumerate() {
-                to[step * self.key_rows * E::PER_STEP..][..values.len()].copy_from_slice(values);
-            }
+            scatter(from, to, self.key_rows);
         }
     }
 
@@ -94,5 +92,23 @@ impl<E: Element> Packed<E> {
     pub(super) fn block(&self, head: usize, block: usize) -> (&[E], &[E]) {
         let index = head * self.blocks() + block;
         (&self.k[index * self.k_block()..][..self.k_block()], &self.v[index * self.v_block()..][..self.v_block()])
+    }
+}
+
+/// Puts the steps of a token `apart` steps apart; what a last step lacks stays as it is.
+#[inline(always)]
+pub(super) fn scatter<E: Element>(from: &[E], to: &mut [E], apart: usize) {
+    let steps = from.chunks_exact(E::PER_STEP);
+    let rest = steps.remainder();
+    let mut at = 0;
+    for step in steps {
+        // One by one: copying slices would be a call each.
+        for (i, value) in step.iter().enumerate() {
+            to[at + i] = *value;
+        }
+        at += apart * E::PER_STEP;
+    }
+    for (i, value) in rest.iter().enumerate() {
+        to[at + i] = *value;
     }
 }

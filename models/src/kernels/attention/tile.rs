@@ -1,8 +1,9 @@
 //! The loops of one thread.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::pack::{KEYS, Packed};
+use super::pack::{KEYS, Packed, scatter};
 use super::{Place, Tokens};
 use crate::kernels::isa::Kernel;
 use crate::kernels::shared::Shared;
@@ -74,7 +75,9 @@ struct State {
 
 /// The scores of a block of keys, and then their probabilities.
 #[repr(align(64))]
-struct Scores([f32; KEYS * LANES]);
+struct Scores {
+    _values: [f32; KEYS * LANES],
+}
 
 impl<E: Element> Kernel for Job<'_, E> {
     type Out = ();
@@ -89,10 +92,7 @@ impl<E: Element> Kernel for Job<'_, E> {
         let mut q = vec![E::default(); tiles * line];
         for (i, query) in self.queries.clone().enumerate() {
             let from = &self.q.data[self.q.at(query) + self.head * head_size..][..head_size];
-            let to = &mut q[i / lanes * line + i % lanes * E::PER_STEP..];
-            for (step, values) in from.chunks(E::PER_STEP).enumerate() {
-                to[step * lanes * E::PER_STEP..][..values.len()].copy_from_slice(values);
-            }
+            scatter(from, &mut q[i / lanes * line + i % lanes * E::PER_STEP..], lanes);
         }
         // Per tile: for each channel the weighted sums of the tile's queries.
         let channel_tiles = head_size.div_ceil(channel_rows);
@@ -100,7 +100,8 @@ impl<E: Element> Kernel for Job<'_, E> {
         let mut sums = vec![0.0f32; tiles * area];
         let fresh = || State { largest: [LOWEST; LANES], sum: [0.0; LANES], shrink: [0.0; LANES] };
         let mut states: Vec<State> = (0..tiles).map(|_| fresh()).collect();
-        let mut scores = Scores([0.0; KEYS * LANES]);
+        let mut scores = MaybeUninit::<Scores>::uninit();
+        let scores: *mut f32 = scores.as_mut_ptr().cast();
 
         for block in 0..self.packed.blocks() {
             let keys = self.packed.range(block);
@@ -113,7 +114,6 @@ impl<E: Element> Kernel for Job<'_, E> {
                 // SAFETY: the caller vouches for the set; the packed rows, the queries and the sums are as long as the tiles
                 // say, and the scores have room for a block of keys.
                 unsafe {
-                    let scores = scores.0.as_mut_ptr();
                     Product {
                         rows: k.as_ptr(),
                         row_tile: key_rows * steps * E::PER_STEP,
@@ -232,29 +232,48 @@ unsafe fn softmax<V: Simd, E: Element>(scores: *mut f32, keys: usize, factor: f3
             let before = V::load(at);
             largest[v] = largest[v].mul(factor).max(before);
             largest[v].store(at);
-            let shrink = math::exp2(before.sub(largest[v]));
+            let shrink = exponential::<V, E>(before.sub(largest[v]));
             shrink.store(state.shrink.as_mut_ptr().add(v * V::LANES));
             sums[v] = V::load(state.sum.as_ptr().add(v * V::LANES)).mul(shrink);
             largest[v] = V::splat(0.0).sub(largest[v]);
         }
         let probabilities: *mut E = scores.cast();
-        for key in (0..keys).step_by(E::PER_STEP) {
+        let whole = keys - keys % E::PER_STEP;
+        for key in (0..whole).step_by(E::PER_STEP) {
             for v in 0..VECTORS {
                 let at = scores.cast_const().add(key * lanes + v * V::LANES);
-                let one = math::exp2(V::load(at).fma(factor, largest[v]));
-                let mut two = V::splat(0.0);
+                let one = exponential::<V, E>(V::load(at).fma(factor, largest[v]));
                 sums[v] = sums[v].add(one);
-                if E::PER_STEP == 2 && key + 1 < keys {
-                    two = math::exp2(V::load(at.add(lanes)).fma(factor, largest[v]));
+                let mut two = one;
+                if E::PER_STEP == 2 {
+                    two = exponential::<V, E>(V::load(at.add(lanes)).fma(factor, largest[v]));
                     sums[v] = sums[v].add(two);
                 }
                 E::store_step(one, two, probabilities.add(key * lanes + v * V::LANES * E::PER_STEP));
+            }
+        }
+        if whole < keys {
+            for v in 0..VECTORS {
+                let one =
+                    exponential::<V, E>(V::load(scores.add(whole * lanes + v * V::LANES)).fma(factor, largest[v]));
+                sums[v] = sums[v].add(one);
+                E::store_step(one, V::splat(0.0), probabilities.add(whole * lanes + v * V::LANES * E::PER_STEP));
             }
         }
         for v in 0..VECTORS {
             sums[v].store(state.sum.as_mut_ptr().add(v * V::LANES));
         }
     }
+}
+
+/// 2^x, as exactly as a probability in `E` deserves.
+///
+/// # Safety
+/// The processor must have the set of `V`.
+#[inline(always)]
+unsafe fn exponential<V: Simd, E: Element>(x: V) -> V {
+    // SAFETY: passed on from the caller.
+    unsafe { if E::PER_STEP == 1 { math::exp2::<V, false>(x) } else { math::exp2::<V, true>(x) } }
 }
 
 /// A product of packed rows with vectors of queries.

@@ -38,7 +38,7 @@ pub trait Simd: Copy {
     /// # Safety
     /// `from` must be readable for `LANES` values.
     unsafe fn load_bf16(from: *const bf16) -> Self;
-    /// Rounds to the nearest, half to even. NaN stays NaN.
+    /// Rounds to the nearest, half to even. NaN stays NaN; what is too small for a normal number may become 0.
     /// # Safety
     /// `to` must be writable for `LANES` values.
     unsafe fn store_bf16(self, to: *mut bf16);

@@ -1,0 +1,126 @@
+//! A picture's pixels in the order and depth of a file.
+
+use super::{decode::to_linear, encode::Encoding};
+use crate::{files::encode::Format, pixel::unit};
+use engine::value::{Image, SampleDepth};
+use image::ExtendedColorType;
+use rayon::prelude::*;
+use std::io;
+
+/// What a pixel of a file is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) grey: bool,
+    pub(super) alpha: bool,
+    pub(super) depth: SampleDepth,
+    linear: bool,
+}
+
+impl Layout {
+    pub(super) fn new(image: &Image, how: &Encoding) -> Self {
+        let alpha = image.has_alpha() && how.format.has_alpha();
+        let depth = how.format.depth(how.depth.unwrap_or(image.metadata.depth));
+        // A grey file with a profile for colours keeps its profile and is written in colours; floating point samples have
+        // no grey form in the encoders.
+        let coloured = how.metadata && image.metadata.icc.as_ref().is_some_and(|icc| icc.get(16..20) == Some(b"RGB "));
+        let grey = image.metadata.grey && !coloured && how.format.has_grey(alpha) && depth != SampleDepth::Float;
+        Self { grey, alpha, depth, linear: matches!(how.format, Format::Exr | Format::Hdr) }
+    }
+
+    fn channels(self) -> usize {
+        (if self.grey { 1 } else { 3 }) + usize::from(self.alpha)
+    }
+
+    fn bytes(self) -> usize {
+        match self.depth {
+            SampleDepth::Eight => 1,
+            SampleDepth::Sixteen => 2,
+            SampleDepth::Float => 4,
+        }
+    }
+
+    /// Bytes of a pixel.
+    pub(super) fn pixel(self) -> usize {
+        self.channels() * self.bytes()
+    }
+
+    pub(super) fn colour(self) -> ExtendedColorType {
+        use ExtendedColorType as C;
+        match (self.depth, self.grey, self.alpha) {
+            (SampleDepth::Eight, true, false) => C::L8,
+            (SampleDepth::Eight, true, true) => C::La8,
+            (SampleDepth::Eight, false, false) => C::Rgb8,
+            (SampleDepth::Eight, false, true) => C::Rgba8,
+            (SampleDepth::Sixteen, true, false) => C::L16,
+            (SampleDepth::Sixteen, true, true) => C::La16,
+            (SampleDepth::Sixteen, false, false) => C::Rgb16,
+            (SampleDepth::Sixteen, false, true) => C::Rgba16,
+            (SampleDepth::Float, _, false) => C::Rgb32F,
+            (SampleDepth::Float, _, true) => C::Rgba32F,
+        }
+    }
+}
+
+/// The pixels of a picture, or of a strip of it.
+pub(super) struct Pixels<'a> {
+    pub(super) image: &'a Image,
+    pub(super) layout: Layout,
+}
+
+impl Pixels<'_> {
+    /// A sample as the file holds it, 0 to 1.
+    fn sample(&self, pixel: usize, channel: usize) -> f32 {
+        let at = |plane: usize| unit(self.image.plane(plane)[pixel]);
+        if self.layout.alpha && channel == self.layout.channels() - 1 {
+            return at(3);
+        }
+        let mut value = if self.layout.grey { 0.299 * at(0) + 0.587 * at(1) + 0.114 * at(2) } else { at(channel) };
+        if self.layout.linear {
+            value = to_linear(value);
+        }
+        if self.image.has_alpha() {
+            if !self.layout.alpha {
+                // The format cannot be seen through: on white paper.
+                value = value * at(3) + (1.0 - at(3));
+            } else if self.layout.linear {
+                value *= at(3);
+            }
+        }
+        value
+    }
+
+    /// Fills whole pixels, from pixel `first` on.
+    fn fill(&self, first: usize, target: &mut [u8], order: fn(u16) -> [u8; 2]) {
+        let (channels, bytes) = (self.layout.channels(), self.layout.bytes());
+        target.par_chunks_mut(channels * bytes * 4096).enumerate().for_each(|(block, target)| {
+            for (i, pixel) in target.chunks_exact_mut(channels * bytes).enumerate() {
+                for (channel, sample) in pixel.chunks_exact_mut(bytes).enumerate() {
+                    let value = self.sample(first + block * 4096 + i, channel);
+                    match self.layout.depth {
+                        SampleDepth::Eight => sample[0] = (value * 255.0).round() as u8,
+                        SampleDepth::Sixteen => sample.copy_from_slice(&order((value * 65_535.0).round() as u16)),
+                        SampleDepth::Float => sample.copy_from_slice(&value.to_ne_bytes()),
+                    }
+                }
+            }
+        });
+    }
+
+    /// Hands out the bytes some rows at a time, so that they are never all in memory.
+    pub(super) fn for_bands(
+        &self,
+        order: fn(u16) -> [u8; 2],
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let pixel = self.layout.pixel();
+        let total = self.image.size().pixels();
+        let step = (self.image.size().width as usize).saturating_mul(64).min(total);
+        let mut band = vec![0; step * pixel];
+        for first in (0..total).step_by(step.max(1)) {
+            let band = &mut band[..step.min(total - first) * pixel];
+            self.fill(first, band, order);
+            each(band)?;
+        }
+        Ok(())
+    }
+}
