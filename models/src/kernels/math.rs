@@ -49,7 +49,7 @@ pub(super) unsafe fn exp2<V: Simd, const ROUGH: bool>(x: V) -> V {
     const ROUND: f32 = 12_582_912.0;
     // The best polynomials that start like 2^x itself, which is what makes 0 and -127 exact.
     const FINE: [f32; 4] = [1.330_026_4e-3, 9.669_708e-3, 5.550_56e-2, 0.240_222_82];
-    const COARSE: [f32; 2] = [5.549_126_9e-2, 0.242_119_99];
+    const COARSE: [f32; 2] = [5.549_127e-2, 0.242_119_99];
     // SAFETY: passed on from the caller.
     unsafe {
         // In this order NaN comes through.

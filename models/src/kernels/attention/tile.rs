@@ -163,8 +163,9 @@ impl<E: Element> Job<'_, E> {
             let to = start + query / width * row + query % width * pixel + self.head * size;
             let whole = 1.0 / state.sum[lane];
             let mut spare = [0.0f32; 16];
-            let mut c = 0;
-            while c < size {
+            for c in (0..size).step_by(V::LANES) {
+                // The last vector goes over some channels again rather than be cut off.
+                let c = c.min(size.saturating_sub(V::LANES));
                 let many = (size - c).min(V::LANES);
                 for (i, value) in spare[..many].iter_mut().enumerate() {
                     *value = sums[(c + i) * lanes + lane];
@@ -181,7 +182,6 @@ impl<E: Element> Job<'_, E> {
                         std::ptr::copy_nonoverlapping(rounded.as_ptr(), self.out.at(to + c), many);
                     }
                 }
-                c += many;
             }
         }
     }
