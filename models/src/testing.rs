@@ -1,5 +1,14 @@
 //! What tests of networks have in common.
 
+use candle_core::{DType, Device};
+
+use crate::{Compute, Precision};
+
+/// What computes as exactly as PyTorch in f32: our kernels, and candle's operations.
+pub(crate) fn exact() -> [Compute; 2] {
+    [Compute::cpu(Precision::F32), Compute::Candle { device: Device::Cpu, dtype: DType::F32 }]
+}
+
 /// Largest error over the scale of what is wanted, and the relative root of the mean squared error.
 pub(crate) fn errors(wanted: &[f32], found: &[f32]) -> (f32, f32) {
     assert_eq!(wanted.len(), found.len());

@@ -1,6 +1,7 @@
 use super::*;
 use crate::layers::{Pool, Region};
 use crate::noise::gaussian;
+use crate::testing::exact;
 use crate::watch::testing::Keeper;
 use crate::{Error, Unwatched};
 
@@ -12,7 +13,11 @@ fn picture(width: u32, height: u32) -> Vec<f32> {
 
 /// The golden network has random weights everywhere, so nothing in it is zero by chance.
 fn tiny() -> Net {
-    Net::load(&Weights::read(GOLDEN, "golden", "net.").unwrap()).unwrap()
+    tiny_on(Compute::default())
+}
+
+fn tiny_on(compute: Compute) -> Net {
+    Net::load(&Weights::read(GOLDEN, "golden", "net.").unwrap().on(compute)).unwrap()
 }
 
 fn sampled(net: &Net, width: u32, height: u32, rgb: &[f32], sampling: &Sampling) -> Vec<f32> {
@@ -26,8 +31,8 @@ fn velocity_equals_pytorch() {
     let tensor = |name| golden.tensor(name, &[b, 3, h, w]).unwrap();
     let (z, cond, wanted) = (tensor("in.z"), tensor("in.cond"), tensor("out.v"));
     let (time, coarse) = (golden.tensor("in.t", &[b]).unwrap(), golden.tensor("in.coarse", &[b]).unwrap());
-    let net = tiny();
-    for n in 0..b {
+    let nets = exact().map(tiny_on);
+    for (net, n) in nets.iter().flat_map(|net| (0..b).map(move |n| (net, n))) {
         let part = |all: &'_ [f32]| all[n * 3 * h * w..][..3 * h * w].to_vec();
         let (z, cond) = (part(&z), part(&cond));
         let at =

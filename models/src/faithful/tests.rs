@@ -1,5 +1,6 @@
 use super::*;
 use crate::noise::gaussian;
+use crate::testing::exact;
 use crate::watch::testing::Keeper;
 use crate::{Error, Unwatched};
 
@@ -11,7 +12,11 @@ fn picture(width: u32, height: u32) -> Vec<f32> {
 
 /// The golden network has random weights everywhere, so nothing in it is zero by chance.
 fn tiny() -> Net {
-    Net::load(&Weights::read(GOLDEN, "golden", "net.").unwrap()).unwrap()
+    tiny_on(Compute::default())
+}
+
+fn tiny_on(compute: Compute) -> Net {
+    Net::load(&Weights::read(GOLDEN, "golden", "net.").unwrap().on(compute)).unwrap()
 }
 
 #[test]
@@ -28,9 +33,12 @@ fn results_equal_pytorch() {
         let s = factor.get() as usize;
         let wanted = golden.tensor(&format!("out.x{s}"), &[1, 3, 20 * s, 17 * s]).unwrap();
         let picture = Picture::new(17, 20, &rgb).unwrap();
-        let found = run::enlarge(&tiny(), picture, damage, factor, 8, &mut Unwatched).unwrap();
-        let worst = wanted.iter().zip(&found).map(|(w, f)| (w - f).abs() / w.abs().max(1.0)).fold(0.0, f32::max);
-        assert!(worst < 1e-5, "x{s}: off by {worst}");
+        for compute in exact() {
+            let net = tiny_on(compute.clone());
+            let found = run::enlarge(&net, picture, damage, factor, 8, &mut Unwatched).unwrap();
+            let worst = wanted.iter().zip(&found).map(|(w, f)| (w - f).abs() / w.abs().max(1.0)).fold(0.0, f32::max);
+            assert!(worst < 1e-5, "x{s} on {}: off by {worst}", compute.family());
+        }
     }
 }
 

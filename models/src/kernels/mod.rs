@@ -19,7 +19,7 @@ mod shared;
 mod simd;
 mod tokens;
 
-pub use activate::{Activation, activate, gate};
+pub use activate::{Activation, activate};
 pub use attention::attention;
 pub use conv::{After, Conv, Film, Place, Residual, Source};
 pub use depthwise::Depthwise;

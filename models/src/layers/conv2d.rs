@@ -18,6 +18,8 @@ pub(crate) struct Conv2d {
     out: Precision,
     /// The border of the result.
     margin: usize,
+    /// Whether half of the rows are gates.
+    gated: bool,
 }
 
 /// The weights as whatever computes wants them.
@@ -304,6 +306,30 @@ impl Conv2d {
         Ok(Self::new(weights.compute(), &values, &biases, channels_in, Window::same(1))?.with_margin(0))
     }
 
+    /// Reads a fully connected layer with a bias and the gate of a GEGLU (Shazeer 2020) behind it: `{name}.weight`
+    /// (2 * out, in), whose first half makes values, and the second half gates.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn gated(weights: &Weights<'_>, name: &str, channels_in: usize, channels_out: usize) -> Result<Self> {
+        let bias = weights.tensor(&format!("{name}.bias"), &[2 * channels_out])?;
+        let values = weights.tensor(&format!("{name}.weight"), &[2 * channels_out, channels_in])?;
+        let packed = match weights.compute() {
+            Compute::Cpu { isa, precision: Precision::F32 } => {
+                Packed::F32(Conv::gated(*isa, &values, &bias, channels_in))
+            }
+            Compute::Cpu { isa, precision: Precision::Bf16 } => {
+                even(channels_in)?;
+                Packed::Bf16(Conv::gated(*isa, &values, &bias, channels_in))
+            }
+            compute @ Compute::Candle { .. } => {
+                Self::new(compute, &values, &bias, channels_in, Window::same(1))?.packed
+            }
+        };
+        let (out, window) = (weights.precision(), Window::same(1));
+        Ok(Self { packed, window, channels_in, channels_out, out, margin: 0, gated: true })
+    }
+
     /// From values that have the shape.
     pub(super) fn new(
         compute: &Compute,
@@ -313,15 +339,12 @@ impl Conv2d {
         window: Window,
     ) -> Result<Self> {
         let Window { kernel, stride, .. } = window;
-        if matches!(compute, Compute::Cpu { precision: Precision::Bf16, .. }) && !channels_in.is_multiple_of(2) {
-            let hint = "a layer of this network has an odd number of channels: use `f32`";
-            return Err(Error::Setting { name: "precision", value: "bf16".into(), hint });
-        }
         let (packed, out) = match compute {
             Compute::Cpu { isa, precision: Precision::F32 } => {
                 (Packed::F32(Conv::new(*isa, weights, bias, channels_in, kernel, stride)), Precision::F32)
             }
             Compute::Cpu { isa, precision: Precision::Bf16 } => {
+                even(channels_in)?;
                 (Packed::Bf16(Conv::new(*isa, weights, bias, channels_in, kernel, stride)), Precision::Bf16)
             }
             Compute::Candle { device, dtype } => {
@@ -331,7 +354,7 @@ impl Conv2d {
                 (Packed::Tensors(weights, bias), Precision::F32)
             }
         };
-        Ok(Self { packed, window, channels_in, channels_out: bias.len(), out, margin: MARGIN })
+        Ok(Self { packed, window, channels_in, channels_out: bias.len(), out, margin: MARGIN, gated: false })
     }
 
     /// The same, with results in other numbers than its inputs: into and out of the precise part of a network.
@@ -346,7 +369,8 @@ impl Conv2d {
 
     /// Floating-point operations per output pixel.
     pub(crate) fn flops(&self) -> f64 {
-        2.0 * (self.window.kernel * self.window.kernel * self.channels_in * self.channels_out) as f64
+        let rows = if self.gated { 2 * self.channels_out } else { self.channels_out };
+        2.0 * (self.window.kernel * self.window.kernel * self.channels_in * rows) as f64
     }
 
     /// Bytes of the packed weights.
@@ -495,6 +519,20 @@ impl Conv2d {
             x = x.narrow(dim, start, end.min(known) - start)?;
             x = x.pad_with_zeros(dim, zeros, end.saturating_sub(known))?;
         }
-        Ok(x.contiguous()?.conv2d(weights, 0, stride, 1, 1)?.broadcast_add(bias)?)
+        let y = x.contiguous()?.conv2d(weights, 0, stride, 1, 1)?.broadcast_add(bias)?;
+        if !self.gated {
+            return Ok(y);
+        }
+        let gates = y.narrow(1, self.channels_out, self.channels_out)?.contiguous()?.gelu_erf()?;
+        Ok((y.narrow(1, 0, self.channels_out)? * gates)?)
     }
+}
+
+/// Products of bf16 take two channels at a time.
+fn even(channels: usize) -> Result<()> {
+    if channels.is_multiple_of(2) {
+        return Ok(());
+    }
+    let hint = "a layer of this network has an odd number of channels: use `f32`";
+    Err(Error::Setting { name: "precision", value: "bf16".into(), hint })
 }

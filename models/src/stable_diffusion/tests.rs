@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor, safetensors::load_buffer};
 
 use super::*;
-use crate::testing::errors;
+use crate::testing::{errors, exact};
 
 static CLIP: &[u8] = include_bytes!("../../tests/golden/clip_tiny.safetensors");
 static UNET: &[u8] = include_bytes!("../../tests/golden/unet_tiny.safetensors");
@@ -18,8 +18,7 @@ fn golden(file: &[u8], name: &str) -> (Vec<usize>, Vec<Vec<f32>>) {
 
 /// Runs on everything that can compute: f32 and candle's operations have to be exact, bf16 close.
 fn on_all(mut run: impl FnMut(&Compute, &mut dyn FnMut(&str, &[f32], &[f32]))) {
-    let device = Compute::Candle { device: Device::Cpu, dtype: DType::F32 };
-    for compute in [Compute::cpu(Precision::F32), device, Compute::cpu(Precision::Bf16)] {
+    for compute in exact().into_iter().chain([Compute::cpu(Precision::Bf16)]) {
         let narrow = matches!(compute, Compute::Cpu { precision: Precision::Bf16, .. });
         run(&compute, &mut |name, wanted, found| {
             let (worst, root) = errors(wanted, found);

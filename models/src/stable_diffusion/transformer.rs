@@ -114,7 +114,7 @@ impl Block {
             text: Conv2d::joined(weights, &names(2, &["k", "v"]), text, channels, false)?,
             text_attention: Attention::new(weights, channels, heads, false),
             text_out: linear("attn2.to_out.0", channels, channels)?,
-            widen: linear("ff.net.0.proj", channels, 8 * channels)?,
+            widen: Conv2d::gated(weights, &format!("{name}.ff.net.0.proj"), channels, 4 * channels)?,
             narrow: linear("ff.net.2", 4 * channels, channels)?,
             channels,
         })
@@ -155,9 +155,8 @@ impl Block {
         let x = then_add(&self.text_out, seen, x, pool)?;
 
         let y = norm3.run(&x, pool)?;
-        let mut wide = self.widen.run(&y, Then::NOTHING, pool)?;
+        let wide = self.widen.run(&y, Then::NOTHING, pool)?;
         pool.give(y);
-        wide.gate()?;
         then_add(&self.narrow, wide, x, pool)
     }
 }

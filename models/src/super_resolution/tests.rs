@@ -1,9 +1,7 @@
-use candle_core::{DType, Device};
-
 use super::*;
 use crate::kernels::Isa;
 use crate::noise::gaussian;
-use crate::testing::errors;
+use crate::testing::{errors, exact};
 use crate::{Unwatched, layers};
 
 static SRVGG: &[u8] = include_bytes!("../../tests/golden/srvgg_tiny.safetensors");
@@ -28,10 +26,9 @@ fn run(net: &SuperResolution, (width, height): (usize, usize), rgb: &[f32], tile
 
 #[test]
 fn results_equal_pytorch() {
-    let device = Compute::Candle { device: Device::Cpu, dtype: DType::F32 };
     for (name, file) in [("srvgg", SRVGG), ("rrdb", RRDB)] {
         let (width, height, inputs, outputs) = golden(file);
-        for compute in [Compute::cpu(Precision::F32), device.clone(), Compute::cpu(Precision::Bf16)] {
+        for compute in exact().into_iter().chain([Compute::cpu(Precision::Bf16)]) {
             let narrow = matches!(compute, Compute::Cpu { precision: Precision::Bf16, .. });
             let family = compute.family();
             let net = SuperResolution::from_safetensors(file, compute).unwrap();

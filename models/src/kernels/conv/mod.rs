@@ -103,6 +103,8 @@ pub struct Conv<E> {
     channels_out: usize,
     kernel: usize,
     stride: usize,
+    /// Whether each block holds a vector of values and a vector of their gates.
+    gated: bool,
     packed: Packed<E>,
 }
 
@@ -118,7 +120,32 @@ impl<E: Element> Conv<E> {
         assert_eq!(channels_in % E::PER_STEP, 0, "bf16 channels come in pairs");
         let at = |o: usize, tap: usize, i: usize| weights[(o * channels_in + i) * taps + tap];
         let packed = Packed::new(isa, bias, taps, channels_in, at);
-        Self { isa, channels_in, channels_out, kernel, stride, packed }
+        Self { isa, channels_in, channels_out, kernel, stride, gated: false, packed }
+    }
+
+    /// A fully connected layer and the gate of a GEGLU (Shazeer 2020) behind it: the first half of the rows of `weights`
+    /// (out, in) makes values, each of which is multiplied with the GELU of what the row in the second half makes. Half as many
+    /// channels come out as there are rows.
+    ///
+    /// # Panics
+    /// As `new`, and when the number of rows is odd.
+    pub fn gated(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize) -> Self {
+        assert!(isa.available(), "the processor has no {isa:?}");
+        assert_eq!(weights.len(), bias.len() * channels_in, "weights of a fully connected layer");
+        assert_eq!(channels_in % E::PER_STEP, 0, "bf16 channels come in pairs");
+        assert!(bias.len().is_multiple_of(2), "a gate for each value");
+        let (channels_out, lanes) = (bias.len() / 2, isa.lanes());
+        // A vector of values and a vector of their gates in turn, the last ones filled up.
+        let row = |o: usize| {
+            let channel = o / (2 * lanes) * lanes + o % lanes;
+            let gate = o % (2 * lanes) >= lanes;
+            (channel < channels_out).then_some(channel + if gate { channels_out } else { 0 })
+        };
+        let rows = channels_out.div_ceil(lanes) * 2 * lanes;
+        let bias: Vec<f32> = (0..rows).map(|o| row(o).map_or(0.0, |row| bias[row])).collect();
+        let at = |o: usize, _: usize, i: usize| row(o).map_or(0.0, |row| weights[row * channels_in + i]);
+        let packed = Packed::new(isa, &bias, 1, channels_in, at);
+        Self { isa, channels_in, channels_out, kernel: 1, stride: 1, gated: true, packed }
     }
 
     /// Output channels.
@@ -128,7 +155,8 @@ impl<E: Element> Conv<E> {
 
     /// Multiplications and additions per output pixel.
     pub fn flops(&self) -> u64 {
-        2 * (self.kernel * self.kernel * self.channels_in * self.channels_out) as u64
+        let rows = if self.gated { 2 * self.channels_out } else { self.channels_out };
+        2 * (self.kernel * self.kernel * self.channels_in * rows) as u64
     }
 
     /// Bytes of the packed weights.
@@ -140,7 +168,8 @@ impl<E: Element> Conv<E> {
     /// `place` are left alone.
     ///
     /// # Panics
-    /// When the source, the place or the base does not lie within its slice, or output pixels would overlap.
+    /// When the source, the place or the base does not lie within its slice, output pixels would overlap, or anything follows
+    /// a gate.
     pub fn run<O: Element>(&self, source: Source<'_, E>, out: &mut [O], place: Place, after: After<'_, O>) {
         if place.width == 0 || place.height == 0 || self.channels_out == 0 {
             return;
@@ -231,6 +260,9 @@ impl<E: Element> Conv<E> {
             ..*place
         };
         assert!(within(&patches, self.channels_in, source.data.len()), "input outside its map");
+        let nothing =
+            after.film.is_none() && after.activation == Activation::Identity && after.add.iter().all(Option::is_none);
+        assert!(nothing || !self.gated, "nothing follows a gate");
         if let Some(Film { scale, shift }) = after.film {
             assert!(scale.len() == channels && shift.len() == channels, "film of another width");
         }

@@ -260,3 +260,40 @@ fn channels_that_are_read_cannot_be_written() {
     let place = Place { start: 7, row: 60, pixel: 20, width: 3, height: 2 };
     conv.run_beside(&mut [0.0; 120], 0, place, After::only(Activation::Identity));
 }
+
+/// A gated layer equals a plain one whose halves meet afterwards.
+#[test]
+fn gates_match_their_definition() {
+    gates::<f32>(1e-5);
+    gates::<bf16>(1e-2);
+}
+
+fn gates<E: Element>(tolerance: f32) {
+    for (inputs, outputs, pixels) in [(8, 1, 3), (6, 16, 1), (700, 37, 29), (40, 64, 17)] {
+        let (weights, bias, data) =
+            (values(2 * outputs * inputs, 1), values(2 * outputs, 2), values(pixels * inputs, 3));
+        let scale = 1.0 / (inputs as f32).sqrt();
+        let weights = to::<f32>(&weights.iter().map(|w| bf16::from_f32(w * scale).to_f32()).collect::<Vec<_>>());
+        let data = to::<E>(&data);
+        let source = Source { data: &data, start: 0, row: pixels * inputs, pixel: inputs };
+        let place = |channels| Place { start: 0, row: pixels * channels, pixel: channels, width: pixels, height: 1 };
+        for isa in available() {
+            let mut plain = vec![0.0f32; pixels * 2 * outputs];
+            let conv = Conv::<E>::new(isa, &weights, &bias, inputs, 1, 1);
+            conv.run(source, &mut plain, place(2 * outputs), After::only(Activation::Identity));
+            let mut found = vec![E::from_f32(f32::NAN); pixels * outputs];
+            let gated = Conv::<E>::gated(isa, &weights, &bias, inputs);
+            assert_eq!(gated.flops(), conv.flops());
+            gated.run(source, &mut found, place(outputs), After::only(Activation::Identity));
+            for (pixel, found) in plain.chunks(2 * outputs).zip(found.chunks(outputs)) {
+                let (values, gates) = pixel.split_at(outputs);
+                let mut gates = gates.to_vec();
+                crate::kernels::activate(&mut gates, Activation::Gelu);
+                for ((found, value), gate) in found.iter().zip(values).zip(&gates) {
+                    let (found, exact) = (found.to_f32(), value * gate);
+                    assert!((found - exact).abs() <= tolerance * exact.abs().max(1.0), "{isa:?}: {found} for {exact}");
+                }
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use super::{After, Conv, Place, Residual};
 use crate::kernels::isa::Kernel;
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::Simd;
-use crate::kernels::{Activation, Element};
+use crate::kernels::{Activation, Element, math};
 
 /// Most pixels of a job's block: their sums wait in memory while a piece of the weights is used.
 pub(super) const PIXELS: usize = 192;
@@ -168,7 +168,9 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         // SAFETY: passed on from the caller; `multiply` fills what `finish` reads.
         unsafe {
             self.multiply::<V, P, NV>(block, piece, tile);
-            if piece.last {
+            if piece.last && self.conv.gated {
+                self.open_gates::<V>(block, tile, P);
+            } else if piece.last {
                 self.finish::<V, NV>(block, tile, P);
             }
         }
@@ -225,11 +227,39 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         }
     }
 
+    /// Multiplies values with the GELU of their gates and stores them.
+    ///
+    /// # Safety
+    /// As `finish`, for a block of one vector of values and one vector of gates.
+    #[inline(always)]
+    unsafe fn open_gates<V: Simd>(&self, block: &Block, tile: Tile, pixels: usize) {
+        let first = block.first / 2;
+        let channels = V::LANES.min(self.conv.channels_out - first);
+        let at = self.place.start + tile.y * self.place.row + tile.x * self.place.pixel + first;
+        // SAFETY: `check` has made sure that the output holds the channels of every pixel; the tile's sums hold two vectors
+        // per pixel, and 16 values are enough for any vector.
+        unsafe {
+            for p in 0..pixels {
+                let sums = tile.sums.add(p * 2 * V::LANES);
+                let value = V::load(sums).mul(math::gelu(V::load(sums.add(V::LANES))));
+                let to = self.out.at(at + p * self.place.pixel);
+                if channels == V::LANES {
+                    O::store(value, to);
+                } else {
+                    let mut spare = [O::default(); 16];
+                    O::store(value, spare.as_mut_ptr());
+                    std::ptr::copy_nonoverlapping(spare.as_ptr(), to, channels);
+                }
+            }
+        }
+    }
+
     /// Applies `after` to the sums of some pixels and stores them.
     ///
     /// # Safety
     /// As `pixels`; `multiply` must have filled the tile's sums.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     unsafe fn finish<V: Simd, const NV: usize>(&self, block: &Block, tile: Tile, pixels: usize) {
         let (After { film, activation, add }, channels) = (self.after, block.channels);
         let width = NV * V::LANES;
