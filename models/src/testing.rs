@@ -1,6 +1,7 @@
 //! What tests of networks have in common.
 
 use candle_core::{DType, Device};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use crate::{Compute, Precision};
 
@@ -19,4 +20,15 @@ pub(crate) fn errors(wanted: &[f32], found: &[f32]) -> (f32, f32) {
     // `max` would lose a NaN.
     assert!(found.iter().all(|value| value.is_finite()));
     (worst / scale, (off / square(&mut wanted.iter().copied())).sqrt())
+}
+
+/// So many random cases, the same in every run: a check that fails now and then helps nobody. `PROPTEST_RNG_SEED` draws others,
+/// `PROPTEST_CASES` fewer.
+pub(crate) fn random_cases(cases: u32) -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    let rng_seed = match usual.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        fixed => fixed,
+    };
+    ProptestConfig { cases: usual.cases.min(cases), rng_seed, failure_persistence: None, ..usual }
 }

@@ -145,7 +145,7 @@ fn check_all(case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(96), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::random_cases(96))]
 
     #[test]
     fn convolution_matches_its_definition(
