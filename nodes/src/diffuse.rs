@@ -208,7 +208,7 @@ impl Node for Diffuse {
         // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
         // one and the coarser condition. The result, which is counted anyhow, comes only after that.
         let copies = if samplings > 1 { 48 } else { 24 };
-        let sampling = size.area() * copies + wide(size.width) * wide(size.height) * 25 * self.precision.bytes();
+        let sampling = size.area() * copies + wide(size.width) * wide(size.height) * 60 * self.precision.bytes();
         let result = size.area() * channels as u64 * 4;
         // Shaping holds the residual and two planes.
         let shaping = size.area() * (12 + 8);

@@ -71,7 +71,7 @@ pub struct Detail {
 
 impl Detail {
     /// A good edge for tiles: the network looks [`Detail::radius`] pixels far, which small tiles pay for.
-    pub const TILE: u32 = 2048;
+    pub const TILE: u32 = 1024;
 
     /// The network that ships in the binary, unpacked on the first call for each precision.
     ///
@@ -116,7 +116,8 @@ impl Detail {
     /// All steps run over the whole picture before the next one starts, each tile by tile with a margin of
     /// [`Detail::radius`], so every tile size and thread count gives the same bits. Where the condition does not lie on
     /// multiples of 8 of the whole picture, its border pixels are repeated up to there. Besides the result, 24 bytes per
-    /// pixel of the condition are needed, and about 100 bytes per pixel of one tile with its margin.
+    /// pixel of the condition are needed, and about 240 bytes per pixel of one tile with
+    /// its margin in f32, half of it in bf16.
     ///
     /// # Errors
     /// A picture that does not fit its size, a setting out of range, too little memory, or what `watch` stopped with; it is
