@@ -12,6 +12,9 @@ pub struct Picture<'a> {
     pub height: u32,
     /// The three planes one after the other: `3 * width * height` values.
     pub rgb: &'a [f32],
+    /// Where the first pixel lies (column, row) in the larger picture that this one is a part of: a part gets the bits that the
+    /// whole would get, and the noise that belongs to its place.
+    pub origin: (u32, u32),
 }
 
 impl<'a> Picture<'a> {
@@ -20,14 +23,19 @@ impl<'a> Picture<'a> {
     /// # Errors
     /// [`Error::PictureSize`] when the picture is empty or `rgb` is not `3 * width * height` long.
     pub fn new(width: u32, height: u32, rgb: &'a [f32]) -> Result<Self> {
-        let this = Self { width, height, rgb };
+        let this = Self { width, height, rgb, origin: (0, 0) };
         this.size()?;
         Ok(this)
     }
 
+    /// The same as a part of a larger picture, `origin` being the place of its first pixel there.
+    pub fn at(self, origin: (u32, u32)) -> Self {
+        Self { origin, ..self }
+    }
+
     /// Width and height, once the values are known to fit them.
     pub(crate) fn size(&self) -> Result<(usize, usize)> {
-        let Self { width, height, rgb } = *self;
+        let Self { width, height, rgb, .. } = *self;
         let values = (u64::from(width) * u64::from(height)).checked_mul(3);
         if width == 0 || height == 0 || values != u64::try_from(rgb.len()).ok() {
             return Err(Error::PictureSize { width, height, values: rgb.len() });

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn cells_are_cut_and_put_back() {
-        let cell = Region { left: 1, top: 2, right: 4, bottom: 4, of: (5, 4) };
+        let cell = Region { left: 1, top: 2, right: 4, bottom: 4, ..Region::whole(5, 4) };
         let planes: Vec<f32> = (0..60).map(|i| i as f32).collect();
         let values = cut(&planes, cell);
         assert_eq!(values[..4], [11.0, 12.0, 13.0, 16.0]);

@@ -21,7 +21,8 @@ pub(crate) fn tile_by_tile(
     if tile == 0 {
         return Err(Error::Setting { name: "tile", value: "0".into(), hint: "a tile has at least one pixel" });
     }
-    let (whole, tile) = (Region::whole(width, height), tile as usize);
+    let origin = (picture.origin.0 as usize, picture.origin.1 as usize);
+    let (whole, tile) = (Region::whole(width, height).at(origin), tile as usize);
     let total = whole.count(tile);
 
     watch.step(0, total)?;

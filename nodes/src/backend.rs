@@ -138,9 +138,9 @@ pub(crate) fn colours(image: &Image) -> Cow<'_, [f32]> {
     }
 }
 
-/// A picture for a network.
-pub(crate) fn picture(rgb: &[f32], size: Size) -> NodeResult<Picture<'_>> {
-    Picture::new(size.width, size.height, rgb).map_err(failure)
+/// A picture for a network, whose first pixel lies at `origin` of the whole picture.
+pub(crate) fn picture(rgb: &[f32], size: Size, origin: (u32, u32)) -> NodeResult<Picture<'_>> {
+    Picture::new(size.width, size.height, rgb).map(|picture| picture.at(origin)).map_err(failure)
 }
 
 /// What the networks are told of the damage: nothing, unless the picture is to be restored. Measures in the range of

@@ -139,9 +139,8 @@ impl Diffuse {
                 coarse: plan.coarse,
                 style: self.style.told(),
                 tile: cx.edge(self.tile),
-                origin: (plan.place.x, plan.place.y),
             };
-            let picture = backend::picture(condition, size)?;
+            let picture = backend::picture(condition, size, (plan.place.x, plan.place.y))?;
             let mut watch = Watched { cx, part: plan.part, parts: plan.parts };
             let net = backbone(self.precision.within(cx))?;
             let mut residual = net.sample(picture, &sampling, &mut watch).map_err(backend::failure)?;
@@ -352,7 +351,7 @@ fn coarsen(cx: &Cx<'_>, rgb: &[f32], size: Size, place: Rect, precision: Precisi
     for plane in rgb.chunks_exact(size.pixels()) {
         small.extend(halve(plane, size, half, (left, top))?);
     }
-    let picture = backend::picture(&small, half)?;
+    let picture = backend::picture(&small, half, (place.x / 2, place.y / 2))?;
     // The time of this run is small beside the sampling, so it has no part of the progress.
     let mut watch = |_: u64, _: u64| cx.checkpoint().map_err(|_| models::Error::Cancelled);
     let net = precision.within(cx).faithful()?;

@@ -173,7 +173,8 @@ pub(crate) fn enlarge(
     precision: Precision,
 ) -> NodeResult<Vec<f32>> {
     let rgb = backend::colours(image);
-    let picture = backend::picture(&rgb, image.size())?;
+    let place = cx.place(image.size());
+    let picture = backend::picture(&rgb, image.size(), (place.x, place.y))?;
     let mut watch = Watched { cx, part: 0, parts: 1 };
     let net = precision.within(cx).faithful()?;
     net.enlarge(picture, backend::condition(damage), factor, cx.edge(tile), &mut watch).map_err(backend::failure)

@@ -41,14 +41,11 @@ pub struct Sampling {
     pub style: Option<Style>,
     /// Edge of the tiles that the network runs on, in pixels. Changes time and memory, never the result.
     pub tile: u32,
-    /// Where the condition's first pixel lies in the whole picture (column, row): noise belongs to the place, so a preview
-    /// of a part sees the same noise as the whole picture.
-    pub origin: (u32, u32),
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { seed: 0, steps: 4, coarse: 1.0, style: None, tile: Detail::TILE, origin: (0, 0) }
+        Self { seed: 0, steps: 4, coarse: 1.0, style: None, tile: Detail::TILE }
     }
 }
 
@@ -114,8 +111,8 @@ impl Detail {
     /// the result is condition + creativity * residual.
     ///
     /// All steps run over the whole picture before the next one starts, each tile by tile with a margin of
-    /// [`Detail::radius`], so every tile size and thread count gives the same bits. Where the condition does not lie on
-    /// multiples of 8 of the whole picture, its border pixels are repeated up to there. Besides the result, 24 bytes per
+    /// [`Detail::radius`], so every tile size and thread count gives the same bits. Where the condition does not begin on
+    /// multiples of 16 of the whole picture, or end on multiples of 8, its border pixels are repeated up to there. Besides the result, 24 bytes per
     /// pixel of the condition are needed, and about 240 bytes per pixel of one tile with
     /// its margin in f32, half of it in bf16.
     ///

@@ -17,11 +17,12 @@ pub(super) fn sample(
     sampling: &Sampling,
     watch: &mut dyn Watch,
 ) -> Result<Vec<f32>> {
-    let frame = Frame::new(condition, sampling.origin)?;
+    let frame = Frame::new(condition)?;
     let (steps, coarse) = check(sampling)?;
     let align = Net::ALIGN;
     // Regions and cells count in blocks of 8 pixels here, so that cuts fall between them.
-    let blocks = Region::whole(frame.width / align, frame.height / align);
+    let origin = (frame.origin.0 as usize / align, frame.origin.1 as usize / align);
+    let blocks = Region::whole(frame.width / align, frame.height / align).at(origin);
     let edge = (sampling.tile as usize).div_ceil(align);
     let margin = net.radius().div_ceil(align);
     let total = blocks.count(edge) * u64::from(steps);
@@ -74,7 +75,8 @@ fn check(sampling: &Sampling) -> Result<(u32, f32)> {
     Ok((sampling.steps, sampling.coarse.clamp(1.0, 2.0)))
 }
 
-/// The condition, extended to multiples of 8 in coordinates of the whole picture.
+/// The condition, extended in coordinates of the whole picture: back to a multiple of 16, so that even columns and rows of every
+/// level are the same as in the whole, and on to a multiple of 8.
 struct Frame<'a> {
     condition: Picture<'a>,
     /// Place of the frame in the whole picture.
@@ -86,11 +88,12 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(condition: Picture<'a>, (x, y): (u32, u32)) -> Result<Self> {
+    fn new(condition: Picture<'a>) -> Result<Self> {
         condition.size()?;
+        let (x, y) = condition.origin;
         let align = Net::ALIGN as u32;
         let axis = |name, start: u32, len: u32| -> Result<(u32, usize, usize)> {
-            let first = start - start % align;
+            let first = start - start % (2 * align);
             let end = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(align));
             let end = end.ok_or_else(|| Error::Setting {
                 name,

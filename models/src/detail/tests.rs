@@ -21,7 +21,11 @@ fn tiny_on(compute: Compute) -> Net {
 }
 
 fn sampled(net: &Net, width: u32, height: u32, rgb: &[f32], sampling: &Sampling) -> Vec<f32> {
-    run::sample(net, Picture::new(width, height, rgb).unwrap(), sampling, &mut Unwatched).unwrap()
+    sampled_at((0, 0), net, width, height, rgb, sampling)
+}
+
+fn sampled_at(origin: (u32, u32), net: &Net, width: u32, height: u32, rgb: &[f32], sampling: &Sampling) -> Vec<f32> {
+    run::sample(net, Picture::new(width, height, rgb).unwrap().at(origin), sampling, &mut Unwatched).unwrap()
 }
 
 #[test]
@@ -73,8 +77,8 @@ fn tiles_do_not_change_a_bit() {
     for (width, height, origin) in [(1, 1, (0, 0)), (1, 40, (5, 3)), (37, 53, (8, 16)), (200, 130, (3, 1001))] {
         let rgb = picture(width, height);
         let run = |tile| {
-            let sampling = Sampling { seed: 3, steps: 2, coarse: 1.6, tile, origin, style: Some(Style::Anime) };
-            sampled(&net, width, height, &rgb, &sampling).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            let sampling = Sampling { seed: 3, steps: 2, coarse: 1.6, tile, style: Some(Style::Anime) };
+            sampled_at(origin, &net, width, height, &rgb, &sampling).into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
         let whole = run(1000);
         assert_eq!(whole.len() as u32, 3 * width * height);
@@ -85,18 +89,19 @@ fn tiles_do_not_change_a_bit() {
 #[test]
 fn a_stopped_run_goes_on_behind_its_last_tile() {
     let (net, rgb) = (tiny(), picture(60, 44));
-    let sampling = Sampling { seed: 3, steps: 3, tile: 16, origin: (3, 5), ..Sampling::default() };
-    let whole = sampled(&net, 60, 44, &rgb, &sampling);
+    let sampling = Sampling { seed: 3, steps: 3, tile: 16, ..Sampling::default() };
+    let whole = sampled_at((3, 5), &net, 60, 44, &rgb, &sampling);
+    // The frame begins at (0, 0).
     let tiles = 4 * 4 * 3;
     let mut keeper = Keeper::default();
     for stop in [1, 20, tiles as u64 - 1] {
         (keeper.stop_after, keeper.recalled) = (Some(stop), 0);
-        let stopped = run::sample(&net, Picture::new(60, 44, &rgb).unwrap(), &sampling, &mut keeper);
+        let stopped = run::sample(&net, Picture::new(60, 44, &rgb).unwrap().at((3, 5)), &sampling, &mut keeper);
         assert!(matches!(stopped, Err(Error::Cancelled)));
         assert_eq!(keeper.computed as u64, stop);
     }
     (keeper.stop_after, keeper.recalled) = (None, 0);
-    let again = run::sample(&net, Picture::new(60, 44, &rgb).unwrap(), &sampling, &mut keeper).unwrap();
+    let again = run::sample(&net, Picture::new(60, 44, &rgb).unwrap().at((3, 5)), &sampling, &mut keeper).unwrap();
     assert_eq!((keeper.computed, keeper.recalled), (tiles, tiles - 1));
     assert!(again.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()));
 }
@@ -111,22 +116,30 @@ fn threads_do_not_change_a_bit() {
     assert_eq!(run(1), run(5));
 }
 
-/// A part that is cut on multiples of 8 with a margin of the radius per step sees what the whole picture sees.
+/// A part with a margin of the radius per step, and of the blocks of 8 pixels, sees what the whole picture sees.
 #[test]
 fn a_preview_equals_the_whole_picture() {
-    let net = tiny();
-    let margin = (net.radius() as u32).next_multiple_of(8);
+    let file = include_bytes!("../../weights/detail.safetensors");
+    let embedded =
+        |precision| Net::load(&Weights::read(file, "detail", "").unwrap().on(Compute::cpu(precision))).unwrap();
+    preview(&tiny());
+    preview(&embedded(Precision::F32));
+    preview(&embedded(Precision::Bf16));
+}
+
+fn preview(net: &Net) {
+    let margin = (net.radius() as u32 + 8).next_multiple_of(8);
     let (width, height) = (2 * margin + 40, 60);
     let rgb = picture(width, height);
     let sampling = Sampling { steps: 1, seed: 11, ..Sampling::default() };
-    let whole = sampled(&net, width, height, &rgb, &sampling);
-
-    let part: Vec<f32> = rgb.chunks(width as usize).flat_map(|row| &row[32..]).copied().collect();
-    let origin = (32, 0);
-    let found = sampled(&net, width - 32, height, &part, &Sampling { origin, ..sampling });
-    let rows = whole.chunks(width as usize).zip(found.chunks(width as usize - 32));
-    for (whole, found) in rows {
-        assert_eq!(whole[32 + margin as usize..], found[margin as usize..]);
+    let whole = sampled(net, width, height, &rgb, &sampling);
+    for cut in [32, 24, 27] {
+        let part: Vec<f32> = rgb.chunks(width as usize).flat_map(|row| &row[cut..]).copied().collect();
+        let found = sampled_at((cut as u32, 0), net, width - cut as u32, height, &part, &sampling);
+        let rows = whole.chunks(width as usize).zip(found.chunks(width as usize - cut));
+        for (whole, found) in rows {
+            assert!(whole[cut + margin as usize..] == found[margin as usize..], "cut at {cut}");
+        }
     }
 }
 
@@ -139,7 +152,7 @@ fn seed_style_and_coarseness_matter() {
     assert_ne!(first, run(Sampling { seed: 1, ..base.clone() }));
     assert_ne!(first, run(Sampling { coarse: 2.0, ..base.clone() }));
     assert_ne!(first, run(Sampling { steps: 5, ..base.clone() }));
-    assert_ne!(first, run(Sampling { origin: (8, 0), ..base.clone() }));
+    assert_ne!(first, sampled_at((8, 0), &net, 16, 16, &rgb, &base));
     assert_ne!(first, run(Sampling { style: Some(Style::Impasto), ..base.clone() }));
 }
 
@@ -169,13 +182,16 @@ fn wrong_settings_are_errors() {
         ("steps", Sampling { steps: u32::MAX, ..good.clone() }),
         ("tile", Sampling { tile: 0, ..good.clone() }),
         ("coarse", Sampling { coarse: f32::NAN, ..good.clone() }),
-        ("origin x", Sampling { origin: (u32::MAX, 0), ..good.clone() }),
-        ("origin y", Sampling { origin: (0, u32::MAX - 5), ..good.clone() }),
     ] {
         let out = run::sample(&tiny(), Picture::new(4, 4, &rgb).unwrap(), &sampling, &mut Unwatched);
         assert!(matches!(out, Err(Error::Setting { name: found, .. }) if found == name), "{name}");
     }
-    let short = Picture { width: 4, height: 5, rgb: &rgb };
+    for (name, origin) in [("origin x", (u32::MAX, 0)), ("origin y", (0, u32::MAX - 5))] {
+        let picture = Picture::new(4, 4, &rgb).unwrap().at(origin);
+        let out = run::sample(&tiny(), picture, &good, &mut Unwatched);
+        assert!(matches!(out, Err(Error::Setting { name: found, .. }) if found == name), "{name}");
+    }
+    let short = Picture { width: 4, height: 5, rgb: &rgb, origin: (0, 0) };
     assert!(matches!(run::sample(&tiny(), short, &good, &mut Unwatched), Err(Error::PictureSize { .. })));
 }
 

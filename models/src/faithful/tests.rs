@@ -42,6 +42,30 @@ fn results_equal_pytorch() {
     }
 }
 
+/// With channels enough for the fast convolution, whose tiles of four pixels must not depend on where a picture is cut.
+#[test]
+fn cuts_do_not_change_a_bit() {
+    let (width, height) = (90, 61);
+    let rgb = picture(width, height);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let net = Faithful::embedded(precision).unwrap();
+        let go = |picture: Picture<'_>, tile| {
+            net.enlarge(picture, DamageCondition::default(), Factor::X2, tile, &mut Unwatched).unwrap()
+        };
+        let whole = go(Picture::new(width, height, &rgb).unwrap(), 1000);
+        assert!(whole == go(Picture::new(width, height, &rgb).unwrap(), 17));
+        for cut in [4, 9] {
+            let part: Vec<f32> = rgb.chunks(width as usize).flat_map(|row| &row[cut..]).copied().collect();
+            let part = Picture::new(width - cut as u32, height, &part).unwrap().at((cut as u32, 0));
+            let found = go(part, 40);
+            let margin = 2 * net.radius() as usize;
+            for (whole, found) in whole.chunks(2 * width as usize).zip(found.chunks(2 * (width as usize - cut))) {
+                assert!(whole[2 * cut + margin..] == found[margin..], "cut at {cut}");
+            }
+        }
+    }
+}
+
 #[test]
 fn tiles_do_not_change_a_bit() {
     let damage = DamageCondition { noise_sigma: 9.0, jpeg_quality: Some(60.0), blur_sigma: 0.4 };
@@ -105,7 +129,7 @@ fn runs_can_be_watched_and_stopped() {
 fn wrong_input_is_an_error() {
     let run = |width, height, len: usize, tile| {
         let rgb = vec![0.0; len];
-        let picture = Picture { width, height, rgb: &rgb };
+        let picture = Picture { width, height, rgb: &rgb, origin: (0, 0) };
         run::enlarge(&tiny(), picture, DamageCondition::default(), Factor::X4, tile, &mut Unwatched).err()
     };
     assert!(matches!(run(2, 2, 11, 8), Some(Error::PictureSize { .. })));
@@ -116,7 +140,7 @@ fn wrong_input_is_an_error() {
 #[test]
 fn values_that_are_no_numbers_do_not_panic() {
     for value in [f32::NAN, f32::INFINITY, f32::MIN] {
-        let picture = Picture { width: 3, height: 2, rgb: &[value; 18] };
+        let picture = Picture { width: 3, height: 2, rgb: &[value; 18], origin: (0, 0) };
         let damage = DamageCondition { noise_sigma: value, jpeg_quality: Some(value), blur_sigma: value };
         assert!(run::enlarge(&tiny(), picture, damage, Factor::X2, 8, &mut Unwatched).is_ok());
     }

@@ -128,7 +128,7 @@ mod tests {
         let data: Vec<E> = input.iter().map(|value| E::from_f32(*value)).collect();
         let mut out = vec![E::default(); width * height * channels];
         let place = Place { start: 0, row: width * channels, pixel: channels, width, height };
-        let source = Source { data: &data, start: 0, row, pixel: channels };
+        let source = Source { data: &data, start: 0, row, pixel: channels, odd: (false, false) };
         Depthwise::<E>::new(isa, &weights, &bias, kernel).run(source, &mut out, place);
         for (i, found) in out.iter().enumerate() {
             let (c, x, y) = (i % channels, i / channels % width, i / channels / width);

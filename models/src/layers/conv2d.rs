@@ -5,7 +5,7 @@ use half::bf16;
 
 use super::map::{MARGIN, Values, on_device};
 use super::{Compute, Map, Pool, Precision, Region, Weights, Window};
-use crate::kernels::{Activation, After, Conv, Element, Film, Place, Residual, Source, Tokens};
+use crate::kernels::{Activation, After, Conv, Element, Film, Isa, Place, Residual, Source, Tokens};
 use crate::{Error, Result};
 
 /// A convolution with a bias.
@@ -338,14 +338,14 @@ impl Conv2d {
         channels_in: usize,
         window: Window,
     ) -> Result<Self> {
-        let Window { kernel, stride, .. } = window;
-        let (packed, out) = match compute {
+        let kernel = window.kernel;
+        let (form, out) = match compute {
             Compute::Cpu { isa, precision: Precision::F32 } => {
-                (Packed::F32(Conv::new(*isa, weights, bias, channels_in, kernel, stride)), Precision::F32)
+                (Packed::F32(packed(*isa, weights, bias, channels_in, window)), Precision::F32)
             }
             Compute::Cpu { isa, precision: Precision::Bf16 } => {
                 even(channels_in)?;
-                (Packed::Bf16(Conv::new(*isa, weights, bias, channels_in, kernel, stride)), Precision::Bf16)
+                (Packed::Bf16(packed(*isa, weights, bias, channels_in, window)), Precision::Bf16)
             }
             Compute::Candle { device, dtype } => {
                 let shape = (bias.len(), channels_in, kernel, kernel);
@@ -354,7 +354,7 @@ impl Conv2d {
                 (Packed::Tensors(weights, bias), Precision::F32)
             }
         };
-        Ok(Self { packed, window, channels_in, channels_out: bias.len(), out, margin: MARGIN, gated: false })
+        Ok(Self { packed: form, window, channels_in, channels_out: bias.len(), out, margin: MARGIN, gated: false })
     }
 
     /// The same, with results in other numbers than its inputs: into and out of the precise part of a network.
@@ -439,11 +439,11 @@ impl Conv2d {
         match &self.packed {
             Packed::F32(conv) => {
                 let start = patch(map);
-                conv.run_beside(f32::slice_mut(map), start, place, After::only(activation));
+                conv.run_beside(f32::slice_mut(map), start, region.odd(), place, After::only(activation));
             }
             Packed::Bf16(conv) => {
                 let start = patch(map);
-                conv.run_beside(bf16::slice_mut(map), start, place, After::only(activation));
+                conv.run_beside(bf16::slice_mut(map), start, region.odd(), place, After::only(activation));
             }
             Packed::Tensors(..) => {
                 let whole = Region::whole(region.width(), region.height());
@@ -500,7 +500,7 @@ impl Conv2d {
         let Window { stride, before, .. } = self.window;
         let (x, y) = (region.left * stride - input.region.left, region.top * stride - input.region.top);
         let start = input.at(x, y) - before * (input.row() + input.channels);
-        Source { data: E::slice(input), start, row: input.row(), pixel: input.channels }
+        Source { data: E::slice(input), start, row: input.row(), pixel: input.channels, odd: region.odd() }
     }
 
     /// The sums of `region` with candle's operations.
@@ -525,6 +525,15 @@ impl Conv2d {
         }
         let gates = y.narrow(1, self.channels_out, self.channels_out)?.contiguous()?.gelu_erf()?;
         Ok((y.narrow(1, 0, self.channels_out)? * gates)?)
+    }
+}
+
+/// The kernel for a window: the fast one where there is one.
+fn packed<E: Element>(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize, window: Window) -> Conv<E> {
+    if window == Window::same(3) && Conv::<E>::pays(channels_in) {
+        Conv::fast(isa, weights, bias, channels_in)
+    } else {
+        Conv::new(isa, weights, bias, channels_in, window.kernel, window.stride)
     }
 }
 

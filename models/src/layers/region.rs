@@ -38,12 +38,24 @@ pub(crate) struct Region {
     pub(crate) bottom: usize,
     /// Width and height of the whole level.
     pub(crate) of: (usize, usize),
+    /// Where the level begins (column, row) in that of a larger picture, of which it is a part.
+    pub(crate) origin: (usize, usize),
 }
 
 impl Region {
     /// The whole of a level.
     pub(crate) fn whole(width: usize, height: usize) -> Self {
-        Self { left: 0, top: 0, right: width, bottom: height, of: (width, height) }
+        Self { left: 0, top: 0, right: width, bottom: height, of: (width, height), origin: (0, 0) }
+    }
+
+    /// The same where the level is a part of a larger picture's.
+    pub(crate) fn at(self, origin: (usize, usize)) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// Whether the first pixel lies in an odd column, and in an odd row, of the larger picture's level.
+    pub(super) fn odd(self) -> (bool, bool) {
+        ((self.left + self.origin.0) % 2 == 1, (self.top + self.origin.1) % 2 == 1)
     }
 
     /// Cuts the level into cells of at most `edge` pixels, row by row.
@@ -70,6 +82,7 @@ impl Region {
             right: self.right * by,
             bottom: self.bottom * by,
             of: (self.of.0 * by, self.of.1 * by),
+            origin: (self.origin.0 * by, self.origin.1 * by),
         }
     }
 
@@ -126,7 +139,10 @@ impl Region {
         };
         let (left, right) = axis(self.left, self.right, self.of.0);
         let (top, bottom) = axis(self.top, self.bottom, self.of.1);
-        Self { left, top, right, bottom, of: (side(self.of.0), side(self.of.1)) }
+        // A level that begins between two patches would be another one.
+        debug_assert!(self.origin.0.is_multiple_of(stride) && self.origin.1.is_multiple_of(stride), "{self:?}");
+        let origin = (self.origin.0 / stride, self.origin.1 / stride);
+        Self { left, top, right, bottom, of: (side(self.of.0), side(self.of.1)), origin }
     }
 
     /// Whether `other` lies within.
@@ -144,12 +160,12 @@ mod tests {
         let whole = Region::whole(10, 6);
         let same = Window::same(3);
         assert_eq!(whole.convolved(same), whole);
-        let part = Region { left: 0, top: 2, right: 7, bottom: 6, of: (10, 6) };
-        assert_eq!(part.convolved(same), Region { left: 0, top: 3, right: 6, bottom: 6, of: (10, 6) });
-        assert_eq!(part.grown(2), Region { left: 0, top: 0, right: 9, bottom: 6, of: (10, 6) });
+        let part = Region { left: 0, top: 2, right: 7, bottom: 6, ..whole };
+        assert_eq!(part.convolved(same), Region { left: 0, top: 3, right: 6, bottom: 6, ..whole });
+        assert_eq!(part.grown(2), Region { left: 0, top: 0, right: 9, bottom: 6, ..whole });
         assert_eq!(
             part.convolved(Window { kernel: 2, stride: 2, before: 0, after: 0 }),
-            Region { left: 0, top: 1, right: 3, bottom: 3, of: (5, 3) }
+            Region { left: 0, top: 1, right: 3, bottom: 3, of: (5, 3), origin: (0, 0) }
         );
         // As PyTorch does it: 3x3 with a stride of 2 and a padding of 1, or of 1 behind the end only.
         let odd = Region::whole(7, 4);

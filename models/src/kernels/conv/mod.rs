@@ -9,16 +9,23 @@
 //! Each output value is one chain of fused multiply-adds that starts at the bias and takes the patch row by row, left to
 //! right, channel by channel. The chain does not know the picture's size, the tile or the thread: that is why tiled
 //! results equal untiled ones bit for bit.
+//!
+//! 3x3 convolutions of many channels go another way, with less than half of the products: see [`winograd`].
 
+mod direct;
+mod finish;
+mod multiply;
 mod pack;
-mod tile;
+mod winograd;
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::shared::Shared;
 use super::{Activation, Element, Isa};
+use finish::Finish;
 use pack::Packed;
-use tile::{Input, Job, PIXELS};
 
 /// Where the input of a convolution lies.
 #[derive(Clone, Copy)]
@@ -31,7 +38,23 @@ pub struct Source<'a, E> {
     pub row: usize,
     /// Values from one pixel to the next.
     pub pixel: usize,
+    /// Whether output pixel (0, 0) lies in an odd column, and in an odd row, of the whole picture.
+    pub odd: (bool, bool),
 }
+
+/// A `Source` that may be a part of the output's map.
+#[derive(Clone, Copy)]
+struct Input<E> {
+    data: *const E,
+    start: usize,
+    row: usize,
+    pixel: usize,
+}
+
+// SAFETY: it is only read, and whoever makes a job promises that nobody writes what is read meanwhile.
+unsafe impl<E: Sync> Send for Input<E> {}
+// SAFETY: as above.
+unsafe impl<E: Sync> Sync for Input<E> {}
 
 /// Where output pixels go.
 #[derive(Clone, Copy)]
@@ -105,6 +128,8 @@ pub struct Conv<E> {
     stride: usize,
     /// Whether each block holds a vector of values and a vector of their gates.
     gated: bool,
+    /// Whether the weights are those of [`winograd`].
+    fast: bool,
     packed: Packed<E>,
 }
 
@@ -120,7 +145,30 @@ impl<E: Element> Conv<E> {
         assert_eq!(channels_in % E::PER_STEP, 0, "bf16 channels come in pairs");
         let at = |o: usize, tap: usize, i: usize| weights[(o * channels_in + i) * taps + tap];
         let packed = Packed::new(isa, bias, taps, channels_in, at);
-        Self { isa, channels_in, channels_out, kernel, stride, gated: false, packed }
+        Self { isa, channels_in, channels_out, kernel, stride, gated: false, fast: false, packed }
+    }
+
+    /// Whether a 3x3 convolution of so many channels can be a [`fast`](Conv::fast) one, and is faster for it. The same for all
+    /// instruction sets, whose results are alike.
+    pub fn pays(channels_in: usize) -> bool {
+        channels_in.is_multiple_of(16) && channels_in >= 32
+    }
+
+    /// The same as `new` for a 3x3 convolution of stride 1, with less than half of the products and results that differ by
+    /// rounding: by a few units of the last place in f32, of the last bf16 in bf16. See [`winograd`].
+    ///
+    /// # Panics
+    /// As `new`, and where it does not [pay](Conv::pays).
+    pub fn fast(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize) -> Self {
+        assert!(isa.available(), "the processor has no {isa:?}");
+        assert!(Self::pays(channels_in), "{channels_in} channels");
+        assert_eq!(weights.len(), bias.len() * channels_in * 9, "weights of a 3x3 convolution");
+        let at = |o: usize, point: usize, i: usize| {
+            let filter = &weights[(o * channels_in + i) * 9..][..9];
+            winograd::transform(|tap| filter[tap], point)
+        };
+        let packed = Packed::new(isa, bias, winograd::POINTS, channels_in, at);
+        Self { isa, channels_in, channels_out: bias.len(), kernel: 3, stride: 1, gated: false, fast: true, packed }
     }
 
     /// A fully connected layer and the gate of a GEGLU (Shazeer 2020) behind it: the first half of the rows of `weights`
@@ -145,7 +193,7 @@ impl<E: Element> Conv<E> {
         let bias: Vec<f32> = (0..rows).map(|o| row(o).map_or(0.0, |row| bias[row])).collect();
         let at = |o: usize, _: usize, i: usize| row(o).map_or(0.0, |row| weights[row * channels_in + i]);
         let packed = Packed::new(isa, &bias, 1, channels_in, at);
-        Self { isa, channels_in, channels_out, kernel: 1, stride: 1, gated: true, packed }
+        Self { isa, channels_in, channels_out, kernel: 1, stride: 1, gated: true, fast: false, packed }
     }
 
     /// Output channels.
@@ -180,17 +228,17 @@ impl<E: Element> Conv<E> {
     }
 
     /// The same where the input's channels and the output's lie side by side in the pixels of one map: a dense block
-    /// (Huang et al. 2017) adds channels to a map and reads those in front of them. `start` is the first value of the patch
-    /// that belongs to output pixel (0, 0).
+    /// (Huang et al. 2017) adds channels to a map and reads those in front of them. `start` and `odd` are those of a
+    /// [`Source`].
     ///
     /// # Panics
     /// As `run`, or when an output channel does not lie behind the input's.
-    pub fn run_beside(&self, map: &mut [E], start: usize, place: Place, after: After<'_, E>) {
+    pub fn run_beside(&self, map: &mut [E], start: usize, odd: (bool, bool), place: Place, after: After<'_, E>) {
         if place.width == 0 || place.height == 0 || self.channels_out == 0 {
             return;
         }
         let Place { pixel, row, .. } = place;
-        let source = Source { data: &*map, start, row, pixel };
+        let source = Source { data: &*map, start, row, pixel, odd };
         self.check(&source, map.len(), &place, &after);
         assert!(row.is_multiple_of(pixel) && self.stride == 1, "both have one layout");
         let (read, written) = (start % pixel, place.start % pixel);
@@ -214,32 +262,47 @@ impl<E: Element> Conv<E> {
         place: Place,
         after: After<'_, O>,
     ) {
-        // Blocks of pixels: as many as share a piece of weights, rows side by side where they are short.
-        let columns = place.width.div_ceil(place.width.div_ceil(PIXELS));
-        let rows = (PIXELS / columns).min(place.height.div_ceil(rayon::current_num_threads())).max(1);
-        let across = place.width.div_ceil(columns);
-        let pixel_blocks = across * place.height.div_ceil(rows);
-        // Enough jobs to share out evenly; where there are few pixels, the channels are shared out.
-        let groups = (rayon::current_num_threads() * 4).div_ceil(pixel_blocks).min(self.packed.blocks.len());
-        let per_group = self.packed.blocks.len().div_ceil(groups);
-        let groups = self.packed.blocks.len().div_ceil(per_group);
-
-        let pieces = self.packed.pieces(self.kernel, source);
         let input = Input { data, start: source.start, row: source.row, pixel: source.pixel };
-        (0..groups * pixel_blocks).into_par_iter().for_each(|job| {
-            let (group, block) = (job / pixel_blocks, job % pixel_blocks);
-            let (left, top) = (block % across * columns, block / across * rows);
-            self.isa.run(Job {
-                conv: self,
-                input,
-                place,
-                after,
-                pieces: &pieces,
-                blocks: group * per_group..((group + 1) * per_group).min(self.packed.blocks.len()),
-                columns: left..(left + columns).min(place.width),
-                rows: top..(top + rows).min(place.height),
-                out,
+        let (packed, finish) = (&self.packed, Finish { place, after, out });
+        if self.fast {
+            let before = (usize::from(source.odd.0), usize::from(source.odd.1));
+            let tiles = ((place.width + before.0).div_ceil(2), (place.height + before.1).div_ceil(2));
+            self.each(tiles, winograd::most_tiles::<E>(self.channels_in), |blocks, columns, rows| {
+                winograd::Job { conv: self, packed, input, before, finish, blocks, columns, rows }.start();
             });
+        } else {
+            let pieces = packed.pieces(self.kernel, source);
+            self.each((place.width, place.height), direct::PIXELS, |blocks, columns, rows| {
+                self.isa.run(direct::Job { conv: self, packed, input, finish, pieces: &pieces, blocks, columns, rows });
+            });
+        }
+    }
+
+    /// Calls `job` in parallel for ranges of blocks of channels, columns and rows: at most so many places at a time, as many as
+    /// share what is in the cache, rows side by side where they are short.
+    fn each(
+        &self,
+        (width, height): (usize, usize),
+        most: usize,
+        job: impl Fn(Range<usize>, Range<usize>, Range<usize>) + Sync,
+    ) {
+        let columns = width.div_ceil(width.div_ceil(most));
+        let rows = (most / columns).min(height.div_ceil(rayon::current_num_threads())).max(1);
+        let across = width.div_ceil(columns);
+        let parts = across * height.div_ceil(rows);
+        // Enough jobs to share out evenly; where there are few pixels, the channels are shared out.
+        let blocks = self.packed.blocks.len();
+        let groups = (rayon::current_num_threads() * 4).div_ceil(parts).min(blocks);
+        let per_group = blocks.div_ceil(groups);
+        let groups = blocks.div_ceil(per_group);
+        (0..groups * parts).into_par_iter().for_each(|index| {
+            let (group, part) = (index / parts, index % parts);
+            let (left, top) = (part % across * columns, part / across * rows);
+            job(
+                group * per_group..((group + 1) * per_group).min(blocks),
+                left..(left + columns).min(width),
+                top..(top + rows).min(height),
+            );
         });
     }
 

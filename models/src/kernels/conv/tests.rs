@@ -36,11 +36,13 @@ struct Case {
     /// Values between the pixels of the input that do not belong to it.
     gap: usize,
     kind: Kind,
+    /// Whether less than half of the products are done, and where in the whole picture the first pixel lies then.
+    fast: Option<(bool, bool)>,
 }
 
 impl Case {
     fn new(channels: (usize, usize), kernel: usize, stride: usize, size: (usize, usize)) -> Self {
-        Self { channels, kernel, stride, size, gap: 0, kind: Kind::Nothing }
+        Self { channels, kernel, stride, size, gap: 0, kind: Kind::Nothing, fast: None }
     }
 
     fn pixel(&self) -> usize {
@@ -68,9 +70,17 @@ impl Case {
         Place { start: 0, row: width * self.channels.1, pixel: self.channels.1, width, height }
     }
 
+    fn conv<E: Element>(&self, isa: Isa) -> Conv<E> {
+        let (weights, bias) = (self.weights(), values(self.channels.1, 2));
+        match self.fast {
+            Some(_) => Conv::fast(isa, &weights, &bias, self.channels.0),
+            None => Conv::new(isa, &weights, &bias, self.channels.0, self.kernel, self.stride),
+        }
+    }
+
     fn run<E: Element, O: Element>(&self, isa: Isa) -> Vec<O> {
         let outputs = self.channels.1;
-        let (bias, scale, shift) = (values(outputs, 2), values(outputs, 4), values(outputs, 5));
+        let (scale, shift) = (values(outputs, 4), values(outputs, 5));
         let (slopes, base) = (values(outputs, 7), to::<O>(&values(self.size.0 * self.size.1 * outputs, 6)));
         let all = self.kind == Kind::All;
         let film = (all || self.kind == Kind::Film).then_some(Film { scale: &scale, shift: &shift });
@@ -81,10 +91,11 @@ impl Case {
             Kind::Prelu | Kind::All => Activation::Prelu(&slopes),
             Kind::Nothing | Kind::Residual => Activation::Identity,
         };
-        let conv = Conv::<E>::new(isa, &self.weights(), &bias, self.channels.0, self.kernel, self.stride);
+        let conv = self.conv::<E>(isa);
         let mut out = vec![O::from_f32(f32::NAN); self.size.0 * self.size.1 * outputs];
         let data = to::<E>(&self.input());
-        let source = Source { data: &data, start: 0, row: self.row(), pixel: self.pixel() };
+        let source =
+            Source { data: &data, start: 0, row: self.row(), pixel: self.pixel(), odd: self.fast.unwrap_or_default() };
         conv.run(source, &mut out, self.place(), After { film, activation, add });
         out
     }
@@ -125,9 +136,26 @@ impl Case {
 
     fn check<E: Element, O: Element>(&self, isa: Isa, tolerance: f64) {
         let found = self.run::<E, O>(isa);
+        if self.fast.is_some() {
+            return self.check_whole(isa, &found, tolerance);
+        }
         for (found, exact) in found.into_iter().zip(self.reference()) {
             let found = f64::from(found.to_f32());
             assert!((found - exact).abs() <= tolerance * exact.abs().max(1.0), "{self:?} {isa:?}: {found} for {exact}");
+        }
+    }
+
+    /// What goes through sums of inputs and of weights is only as exact as these: small results of large sums have the error of
+    /// large ones. So the largest result is what errors are compared with.
+    fn check_whole<O: Element>(&self, isa: Isa, found: &[O], tolerance: f64) {
+        let exact = self.reference();
+        let largest = exact.iter().fold(1.0f64, |largest, exact| largest.max(exact.abs()));
+        for (found, exact) in found.iter().zip(exact) {
+            let found = f64::from(found.to_f32());
+            assert!(
+                (found - exact).abs() <= tolerance * largest,
+                "{self:?} {isa:?}: {found} for {exact}, of {largest}"
+            );
         }
     }
 }
@@ -153,7 +181,24 @@ proptest! {
         width in 1usize..40, height in 1usize..6, gap in 0usize..3,
         kind in prop::sample::select(vec![Kind::Nothing, Kind::Silu, Kind::Film, Kind::Prelu, Kind::Residual, Kind::All]),
     ) {
-        check_all(&Case { channels: (inputs, outputs), kernel, stride, size: (width, height), gap, kind });
+        check_all(&Case { channels: (inputs, outputs), kernel, stride, size: (width, height), gap, kind, fast: None });
+    }
+
+    #[test]
+    fn fast_convolution_matches_its_definition(
+        sixteens in 2usize..6, outputs in 1usize..70, width in 1usize..40, height in 1usize..6, gap in 0usize..3,
+        kind in prop::sample::select(vec![Kind::Nothing, Kind::Silu, Kind::Film, Kind::Prelu, Kind::Residual, Kind::All]),
+        odd in (any::<bool>(), any::<bool>()),
+    ) {
+        let case = Case { gap, kind, fast: Some(odd), ..Case::new((16 * sixteens, outputs), 3, 1, (width, height)) };
+        for isa in available() {
+            case.check::<f32, f32>(isa, 1e-5);
+            case.check::<f32, bf16>(isa, 1e-2);
+            if case.pixel().is_multiple_of(2) {
+                case.check::<bf16, bf16>(isa, 2e-2);
+                case.check::<bf16, f32>(isa, 1e-2);
+            }
+        }
     }
 }
 
@@ -173,9 +218,12 @@ fn bits<E: Element>(values: Vec<E>) -> Vec<u32> {
 #[test]
 fn vector_width_does_not_change_a_bit() {
     let fused: Vec<Isa> = available().filter(|isa| *isa != Isa::Plain).collect();
-    for case in
-        [Case::new((24, 33), 3, 1, (29, 3)), Case::new((1281, 48), 3, 1, (7, 2)), Case::new((3, 12), 2, 2, (16, 4))]
-    {
+    for case in [
+        Case::new((24, 33), 3, 1, (29, 3)),
+        Case::new((1281, 48), 3, 1, (7, 2)),
+        Case::new((3, 12), 2, 2, (16, 4)),
+        Case { fast: Some((true, false)), ..Case::new((48, 33), 3, 1, (29, 5)) },
+    ] {
         let case = Case { kind: Kind::Film, ..case };
         for pair in fused.windows(2) {
             assert_eq!(bits(case.run::<f32, f32>(pair[0])), bits(case.run::<f32, f32>(pair[1])));
@@ -190,19 +238,27 @@ fn a_pixel_does_not_know_its_neighbours_or_the_threads() {
 }
 
 fn neighbours<E: Element>() {
-    let case = Case { kind: Kind::Silu, ..Case::new((18, 21), 3, 1, (40, 11)) };
-    for isa in available() {
-        let whole = bits(case.run::<E, E>(isa));
-        let conv = Conv::<E>::new(isa, &case.weights(), &values(21, 2), 18, 3, 1);
-        let data = to::<E>(&case.input());
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        for (x, y, width, height) in [(0, 0, 1, 1), (3, 2, 5, 4), (13, 0, 27, 11), (1, 1, 39, 1)] {
-            let mut out = vec![E::default(); width * height * 21];
-            let source = Source { data: &data, start: y * case.row() + x * 18, row: case.row(), pixel: 18 };
-            let place = Place { start: 0, row: width * 21, pixel: 21, width, height };
-            pool.install(|| conv.run(source, &mut out, place, After::only(Activation::Silu)));
-            for (row, line) in out.chunks(width * 21).enumerate() {
-                assert_eq!(bits(line.to_vec()), whole[((y + row) * 40 + x) * 21..][..width * 21]);
+    for fast in [None, Some((false, false)), Some((true, false)), Some((true, true))] {
+        let case = Case { kind: Kind::Silu, fast, ..Case::new((48, 21), 3, 1, (40, 11)) };
+        let (inputs, outputs) = case.channels;
+        for isa in available() {
+            let whole = bits(case.run::<E, E>(isa));
+            let conv = case.conv::<E>(isa);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            for (x, y, width, height) in [(0, 0, 1, 1), (3, 2, 5, 4), (13, 0, 27, 11), (1, 1, 39, 1)] {
+                // Nothing but the patches of these pixels: what else there is must not matter.
+                let row = (width + 2) * inputs;
+                let line = |y: usize| case.input()[y * case.row()..][x * inputs..][..row].to_vec();
+                let data = to::<E>(&(y..y + height + 2).flat_map(line).collect::<Vec<f32>>());
+                let (left, top) = fast.unwrap_or_default();
+                let odd = (left ^ (x % 2 == 1), top ^ (y % 2 == 1));
+                let source = Source { data: &data, start: 0, row, pixel: inputs, odd };
+                let place = Place { start: 0, row: width * outputs, pixel: outputs, width, height };
+                let mut out = vec![E::default(); width * height * outputs];
+                pool.install(|| conv.run(source, &mut out, place, After::only(Activation::Silu)));
+                for (row, line) in out.chunks(width * outputs).enumerate() {
+                    assert_eq!(bits(line.to_vec()), whole[((y + row) * 40 + x) * outputs..][..width * outputs]);
+                }
             }
         }
     }
@@ -216,7 +272,7 @@ fn values_between_the_pixels_stay() {
         let conv = Conv::<f32>::new(isa, &case.weights(), &values(8, 2), 8, 3, 1);
         let mut out = vec![7.0; 3 + 4 * 60];
         let input = case.input();
-        let source = Source { data: &input, start: 0, row: case.row(), pixel: 8 };
+        let source = Source { data: &input, start: 0, row: case.row(), pixel: 8, odd: (false, false) };
         let place = Place { start: 3, row: 60, pixel: 10, width: 5, height: 4 };
         conv.run(source, &mut out, place, After::only(Activation::Identity));
         let mut expected = vec![7.0; out.len()];
@@ -235,16 +291,22 @@ fn channels_are_added_to_a_map() {
 }
 
 fn dense<E: Element>() {
-    let (inputs, outputs) = (6, 35);
-    let case = Case { gap: outputs + 2, kind: Kind::Silu, ..Case::new((inputs, outputs), 3, 1, (21, 4)) };
+    for (inputs, fast) in [(6, None), (32, Some((false, true)))] {
+        let case = Case { gap: 37, kind: Kind::Silu, fast, ..Case::new((inputs, 35), 3, 1, (21, 4)) };
+        dense_block::<E>(&case);
+    }
+}
+
+fn dense_block<E: Element>(case: &Case) {
+    let (inputs, outputs) = case.channels;
     let (row, pixel) = (case.row(), case.pixel());
     for isa in available() {
         let apart = bits(case.run::<E, E>(isa));
-        let conv = Conv::<E>::new(isa, &case.weights(), &values(outputs, 2), inputs, 3, 1);
+        let conv = case.conv::<E>(isa);
         let before = to::<E>(&case.input());
         let mut map = before.clone();
         let place = Place { start: row + pixel + inputs, row, pixel, width: 21, height: 4 };
-        conv.run_beside(&mut map, 0, place, After::only(Activation::Silu));
+        conv.run_beside(&mut map, 0, case.fast.unwrap_or_default(), place, After::only(Activation::Silu));
         let mut expected = bits(before);
         for (at, values) in apart.chunks(outputs).enumerate() {
             expected[place.start + at / 21 * row + at % 21 * pixel..][..outputs].copy_from_slice(values);
@@ -258,7 +320,7 @@ fn dense<E: Element>() {
 fn channels_that_are_read_cannot_be_written() {
     let conv = Conv::<f32>::new(Isa::Plain, &[0.0; 8 * 8], &[0.0; 8], 8, 1, 1);
     let place = Place { start: 7, row: 60, pixel: 20, width: 3, height: 2 };
-    conv.run_beside(&mut [0.0; 120], 0, place, After::only(Activation::Identity));
+    conv.run_beside(&mut [0.0; 120], 0, (false, false), place, After::only(Activation::Identity));
 }
 
 /// A gated layer equals a plain one whose halves meet afterwards.
@@ -275,7 +337,7 @@ fn gates<E: Element>(tolerance: f32) {
         let scale = 1.0 / (inputs as f32).sqrt();
         let weights = to::<f32>(&weights.iter().map(|w| bf16::from_f32(w * scale).to_f32()).collect::<Vec<_>>());
         let data = to::<E>(&data);
-        let source = Source { data: &data, start: 0, row: pixels * inputs, pixel: inputs };
+        let source = Source { data: &data, start: 0, row: pixels * inputs, pixel: inputs, odd: (false, false) };
         let place = |channels| Place { start: 0, row: pixels * channels, pixel: channels, width: pixels, height: 1 };
         for isa in available() {
             let mut plain = vec![0.0f32; pixels * 2 * outputs];

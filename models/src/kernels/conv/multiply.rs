@@ -1,0 +1,120 @@
+//! The product that all convolutions end in.
+
+use super::pack::Run;
+use crate::kernels::Element;
+use crate::kernels::simd::Simd;
+
+/// Sums of products: for some neighbouring pixels and the channels of one block, what lies in some runs of the input times the
+/// packed weights.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a, E> {
+    /// Where the sums start from, and how far it is from one pixel to the next there.
+    pub(super) from: *const f32,
+    pub(super) apart: usize,
+    /// Where the sums go: `NV` vectors for each pixel, side by side.
+    pub(super) sums: *mut f32,
+    /// What of the input is multiplied, from the first pixel's value on, and how far it is to the next pixel.
+    pub(super) input: *const E,
+    pub(super) runs: &'a [Run],
+    pub(super) step: usize,
+    /// For each step of the runs `NV` vectors.
+    pub(super) weights: *const E,
+}
+
+/// Most pixels of a register tile: their sums, the weights of a step and one value have to fit into the registers. A few
+/// sizes are enough, and all of them are even.
+const fn tile_pixels(registers: usize, step_registers: usize, vectors: usize) -> usize {
+    match (registers - step_registers * (vectors + 1)) / vectors {
+        12.. => 12,
+        8.. => 8,
+        6.. => 6,
+        4.. => 4,
+        _ => 2,
+    }
+}
+
+/// The size of register tiles.
+struct Limits<V, E, const NV: usize>(std::marker::PhantomData<(V, E)>);
+
+impl<V: Simd, E: Element, const NV: usize> Limits<V, E, NV> {
+    const MOST: usize = tile_pixels(V::REGISTERS, if E::PER_STEP == 1 { 1 } else { V::PAIR_REGISTERS }, NV);
+}
+
+impl<E: Element> Product<'_, E> {
+    /// Computes as many of the `left` pixels as fit into the registers; returns how many.
+    ///
+    /// # Safety
+    /// What is read must be readable for `left` pixels and all runs, the sums writable for them; the processor must have the
+    /// set of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn some<V: Simd, const NV: usize>(self, left: usize) -> usize {
+        let most = const { Limits::<V, E, NV>::MOST };
+        // SAFETY: passed on from the caller.
+        unsafe {
+            // Sixteen are better shared out evenly.
+            if const { Limits::<V, E, NV>::MOST >= 12 } && left >= most && left != 16 {
+                self.pixels::<V, 12, NV>();
+                12
+            } else if const { Limits::<V, E, NV>::MOST >= 8 } && left >= 8 {
+                self.pixels::<V, 8, NV>();
+                8
+            } else if const { Limits::<V, E, NV>::MOST == 6 } && left >= 6 {
+                self.pixels::<V, 6, NV>();
+                6
+            } else if const { Limits::<V, E, NV>::MOST >= 4 } && left >= 4 {
+                self.pixels::<V, 4, NV>();
+                4
+            } else if left >= 2 {
+                self.pixels::<V, 2, NV>();
+                2
+            } else {
+                self.pixels::<V, 1, NV>();
+                1
+            }
+        }
+    }
+
+    /// Computes `P` pixels. All of the time goes here: sums and weights stay in registers, which is why the sums come and go
+    /// through memory instead of in an array that someone could index. The loops run over constant ranges, as those are
+    /// unrolled early; written with iterators, the sums end up on the stack and a third of the speed is left.
+    ///
+    /// # Safety
+    /// As `some`, for `P` pixels.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
+    unsafe fn pixels<V: Simd, const P: usize, const NV: usize>(self) {
+        let (line, width) = (NV * V::LANES * E::PER_STEP, NV * V::LANES);
+        // SAFETY: the caller vouches for all that is read and written.
+        unsafe {
+            let mut sums = [[V::splat(0.0); NV]; P];
+            for p in 0..P {
+                for v in 0..NV {
+                    sums[p][v] = V::load(self.from.add(p * self.apart + v * V::LANES));
+                }
+            }
+            let mut w = self.weights;
+            for run in self.runs {
+                let mut from = self.input.add(run.offset);
+                for _ in 0..run.steps {
+                    let mut factors = [E::splat::<V>(from); NV];
+                    for v in 0..NV {
+                        factors[v] = E::step::<V>(w.add(v * V::LANES * E::PER_STEP));
+                    }
+                    for p in 0..P {
+                        let value = E::splat::<V>(from.add(p * self.step));
+                        for v in 0..NV {
+                            sums[p][v] = E::mac(sums[p][v], value, factors[v]);
+                        }
+                    }
+                    from = from.add(E::PER_STEP);
+                    w = w.add(line);
+                }
+            }
+            for p in 0..P {
+                for v in 0..NV {
+                    sums[p][v].store(self.sums.add(p * width + v * V::LANES));
+                }
+            }
+        }
+    }
+}
