@@ -10,6 +10,9 @@
 //! right, channel by channel. The chain does not know the picture's size, the tile or the thread: that is why tiled
 //! results equal untiled ones bit for bit.
 //!
+//! A grouped convolution is one convolution per group, of some channels of a map to some channels of another: both are told by
+//! where they start and how far apart pixels lie.
+//!
 //! 3x3 convolutions of many channels go another way, with less than half of the products: see [`winograd`].
 
 mod direct;

@@ -283,6 +283,41 @@ fn values_between_the_pixels_stay() {
     }
 }
 
+/// Grouped convolutions are convolutions of some channels of a map to some channels of another one.
+#[test]
+fn groups_equal_convolutions_of_their_channels() {
+    groups::<f32>(6, None);
+    groups::<bf16>(6, None);
+    groups::<f32>(32, Some((true, false)));
+    groups::<bf16>(32, Some((true, false)));
+}
+
+fn groups<E: Element>(inputs: usize, fast: Option<(bool, bool)>) {
+    let (outputs, count, (width, height)) = (5, 3, (21, 4));
+    let case = Case { fast, ..Case::new((inputs, outputs), 3, 1, (width, height)) };
+    let pixel = inputs * count;
+    let map = to::<E>(&values((width + 2) * (height + 2) * pixel, 9));
+    let odd = fast.unwrap_or_default();
+    let after = After::only(Activation::Silu);
+    for isa in available() {
+        let conv = case.conv::<E>(isa);
+        let mut out = vec![E::default(); width * height * outputs * count];
+        for group in 0..count {
+            let source = Source { data: &map, start: group * inputs, row: (width + 2) * pixel, pixel, odd };
+            let (start, pixel) = (group * outputs, outputs * count);
+            conv.run(source, &mut out, Place { start, row: width * pixel, pixel, width, height }, after);
+        }
+        for group in 0..count {
+            let own: Vec<E> = map.chunks(pixel).flat_map(|all| &all[group * inputs..][..inputs]).copied().collect();
+            let mut alone = vec![E::default(); width * height * outputs];
+            let source = Source { data: &own, start: 0, row: (width + 2) * inputs, pixel: inputs, odd };
+            conv.run(source, &mut alone, case.place(), after);
+            let found = out.chunks(outputs * count).flat_map(|all| &all[group * outputs..][..outputs]).copied();
+            assert!(bits(found.collect::<Vec<E>>()) == bits(alone), "{isa:?}");
+        }
+    }
+}
+
 /// A dense block: channels behind those that are read, in the same map.
 #[test]
 fn channels_are_added_to_a_map() {
