@@ -44,7 +44,7 @@ pub use memory::{Bounds, bytes};
 pub use node::*;
 pub use outline::{Outline, OutlineInput, OutlineParameter};
 pub use plan::{Plan, RunError, State, Step, plan, shapes};
-pub use run::{Event, How, Outcome, Ran, World, run};
+pub use run::{Device, Event, How, Outcome, Ran, World, run};
 pub use store::{Cache, CacheSize, Checked, Claim, Layered, MemoryStore, NoStore, Pruned, Store};
 pub use structural::{Change, Repeat, Subgraph};
 pub use {schemars, serde};

@@ -1,8 +1,8 @@
 //! Steps that hang together, run once.
 //!
 //! The coordinator never runs a node itself and never blocks a worker: nodes report through a channel. One heavy node
-//! runs at a time, because it keeps all cores busy by itself; light ones overlap with it as far as that needs no more
-//! memory than running one after the other does. An output is dropped at its last use.
+//! runs at a time, because it keeps all cores busy by itself, also when several runs share the device; light ones overlap
+//! with it as far as that needs no more memory than running one after the other does. An output is dropped at its last use.
 
 use super::{
     Event, How, Ran, Shared, World,
@@ -74,6 +74,13 @@ struct Done {
     result: StepResult,
 }
 
+/// What a coordinator hears.
+enum Word {
+    Done(Done),
+    /// The device that a step waits for is free.
+    Free,
+}
+
 /// How long a step will take, roughly: networks dominate; the rest is weighed by the memory that it writes. Only the ratio
 /// matters.
 pub(super) fn weigh(step: &Step) -> f64 {
@@ -113,16 +120,28 @@ impl<'a> Coordinator<'a> {
         // What values and running steps hold, and the most that they may.
         let most = peak(self.graph, steps, wanted);
         let mut live = 0;
-        let (sender, receiver) = mpsc::channel::<Done>();
+        let (sender, receiver) = mpsc::channel::<Word>();
 
         rayon::in_place_scope(|scope| {
             let (mut running, mut heavy_running) = (0, false);
             loop {
+                // Whether a step waits for another run to leave the device.
+                let mut blocked = false;
                 for step in 0..steps.len() {
                     let heavy = self.heavy(step);
                     let may = failed.is_none() && !self.cancelled() && !started[step] && missing[step] == 0;
                     let takes = steps[step].bytes() + working(&steps[step]);
                     if !may || (heavy && heavy_running) || (running > 0 && live + takes > most) {
+                        continue;
+                    }
+                    let call = || {
+                        let sender = sender.clone();
+                        // Nobody waits any more when the run is over.
+                        move || drop(sender.send(Word::Free))
+                    };
+                    let turn = if heavy { self.world.device.take(call) } else { None };
+                    if heavy && turn.is_none() {
+                        blocked = true;
                         continue;
                     }
                     let inputs = self.inputs(step, held, &values);
@@ -135,16 +154,18 @@ impl<'a> Coordinator<'a> {
                     scope.spawn(move |_| {
                         let begun = Instant::now();
                         let result = self.step(step, inputs, before);
+                        drop(turn);
                         // The coordinator listens until every started step has reported.
-                        let _ = sender.send(Done { step, seconds: begun.elapsed().as_secs_f64(), result });
+                        let _ = sender.send(Word::Done(Done { step, seconds: begun.elapsed().as_secs_f64(), result }));
                     });
                 }
-                if running == 0 && waiting.is_empty() {
+                if running == 0 && waiting.is_empty() && !blocked {
                     break;
                 }
                 let patience = if waiting.is_empty() { Duration::MAX } else { PATIENCE };
                 let done = match receiver.recv_timeout(patience) {
-                    Ok(done) => done,
+                    Ok(Word::Done(done)) => done,
+                    Ok(Word::Free) => continue,
                     Err(RecvTimeoutError::Timeout) => {
                         waiting.drain(..).for_each(|step: usize| started[step] = false);
                         continue;

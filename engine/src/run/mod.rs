@@ -1,11 +1,13 @@
 //! Phase 5: a coordinator issues ready nodes to the pool.
 //!
+//! - `device.rs` lets one heavy node run at a time;
 //! - `coordinator.rs` runs steps that hang together, once;
 //! - `job.rs` runs one node, unless its result is kept;
 //! - `mapped.rs` runs one node once per tile;
 //! - `strips.rs` runs what does not fit into memory whole, strip by strip.
 
 mod coordinator;
+mod device;
 mod job;
 mod mapped;
 mod strips;
@@ -17,6 +19,7 @@ use crate::{
     value::{Rect, Value},
 };
 use coordinator::{Coordinator, Share};
+pub use device::Device;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
@@ -127,6 +130,8 @@ pub struct World<'a> {
     pub cancel: &'a AtomicBool,
     /// Hears what happens.
     pub listen: &'a (dyn Fn(Event<'_>) + Sync),
+    /// What computes the heavy nodes.
+    pub device: &'a Device,
     /// How much of the output is wanted, and what may be taken to make it.
     pub bounds: Bounds,
 }
@@ -135,7 +140,15 @@ impl<'a> World<'a> {
     /// The files of this machine, nobody who listens, nobody who stops.
     pub fn quiet(store: &'a dyn Store) -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { store, files: &OsFilesystem, cancel: &NEVER, listen: &|_| {}, bounds: Bounds::default() }
+        static DEVICE: Device = Device::new();
+        Self {
+            store,
+            files: &OsFilesystem,
+            cancel: &NEVER,
+            listen: &|_| {},
+            device: &DEVICE,
+            bounds: Bounds::default(),
+        }
     }
 }
 
