@@ -136,7 +136,7 @@ pub(crate) enum Numbers {
 
 #[derive(Args, Debug)]
 pub(crate) struct Upscale {
-    /// Pictures; `-` is stdin
+    /// Pictures, folders with `-r`, patterns in quotes such as 'scans/**/*.tif'; `-` is stdin
     #[arg(value_name = "PICTURE", value_hint = ValueHint::FilePath)]
     pub pictures: Vec<PathBuf>,
 
@@ -150,10 +150,9 @@ pub(crate) struct Upscale {
     pub change: Change,
 
     #[command(flatten)]
+    pub gather: Gather,
+    #[command(flatten)]
     pub files: Files,
-    /// Take every picture in the folders given, and mirror them
-    #[arg(short, long, help_heading = "Files")]
-    pub recursive: bool,
     /// The same as PICTURE; a folder stands for the pictures in it
     #[arg(short, long = "input", value_name = "PICTURE|FOLDER", help_heading = "Files")]
     pub input: Vec<PathBuf>,
@@ -228,19 +227,42 @@ pub(crate) struct Change {
     pub set: Vec<(String, String)>,
 }
 
+/// Which pictures are meant, where a folder, a pattern or a list stands for many.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct Gather {
+    /// Take every picture in the folders given, and mirror them
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Read the names of pictures from a file, one a line, or with NUL behind each; `-` is stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files_from: Option<PathBuf>,
+    /// Of what folders, patterns and lists give, take only what matches: '*.jpg', 'holidays/**'; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Of what folders, patterns and lists give, leave out what matches; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Stop at the first picture that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+}
+
 /// Where results go.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct Files {
-    /// Picture to write, or folder, or template with {dir} {stem} {scale} {ext}; `-` is stdout
+    /// Picture to write, or folder, or template such as {dir}/{stem}.{scale}x.{ext}; `-` is stdout. Also {inside} {type}
+    /// {seed} {hash8} {date}: folder inside the one that was named, type, seed, start of the digest of the picture, today
     #[arg(short, long, value_name = "FILE|FOLDER", value_hint = ValueHint::AnyPath)]
     pub output: Vec<String>,
     /// File format: png, jpg, webp, tiff, ... [default: png, or by the name of the output]
     #[arg(short, long, value_name = "EXT")]
     pub format: Option<String>,
-    /// When the output is already there: rename (photo.x2-1.png), skip, overwrite or error
-    #[arg(long, value_name = "WHAT", default_value = "rename", hide_possible_values = true, hide_default_value = true)]
-    pub on_exists: OnExists,
+    /// When the output is already there: rename (photo.x2-1.png), skip, overwrite or error [default: skip when it was
+    /// made from the same picture in the same way, else rename]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub on_exists: Option<OnExists>,
     /// Leave out EXIF, XMP, colour profile and resolution
     #[arg(long)]
     pub strip_metadata: bool,
@@ -308,11 +330,14 @@ pub(crate) struct Machine {
 pub(crate) struct Run {
     /// A shipped graph by name, a graph file, or a picture that holds a recipe
     pub graph: String,
-    /// What feeds the inputs of the graph: photo=photo.jpg; a bare file feeds the first
+    /// What feeds the inputs of the graph: photo=photo.jpg; a bare file feeds the first. Of the first picture there may be
+    /// many, and folders (`-r`) and patterns stand for many
     #[arg(value_name = "INPUT=VALUE", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<String>,
     #[command(flatten)]
     pub change: Change,
+    #[command(flatten)]
+    pub gather: Gather,
     #[command(flatten)]
     pub files: Files,
     #[command(flatten)]

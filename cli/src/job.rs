@@ -164,7 +164,7 @@ pub(crate) fn load_mask(input: &str, path: &str, limits: &Limits, origin: &str) 
 pub(crate) struct Saving {
     pub strip_metadata: bool,
     pub keep_recipe: bool,
-    pub on_exists: OnExists,
+    pub on_exists: Option<OnExists>,
 }
 
 impl Saving {
@@ -180,10 +180,10 @@ impl Saving {
     pub(crate) fn save(&self, output: &str, path: &str, recipe: Option<&str>, origin: &str) -> Binding {
         // What is there was already looked at when the name was chosen; this is for files that come in between.
         let on_exists = match self.on_exists {
-            OnExists::Rename => "Rename",
-            OnExists::Skip => "Skip",
-            OnExists::Overwrite => "Overwrite",
-            OnExists::Error => "Error",
+            None | Some(OnExists::Rename) => "Rename",
+            Some(OnExists::Skip) => "Skip",
+            Some(OnExists::Overwrite) => "Overwrite",
+            Some(OnExists::Error) => "Error",
         };
         let strip = self.strip_metadata;
         let recipe = recipe.map_or_else(|| "None".to_owned(), |recipe| format!("Some({})", ron_text(recipe)));

@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod cache;
 mod commands;
+mod date;
 mod explain;
 mod job;
 mod library;
@@ -15,6 +16,7 @@ mod recipe;
 mod report;
 mod speed;
 mod stop;
+mod template;
 mod terminal;
 
 use args::{Cli, Verb};

@@ -1,6 +1,10 @@
 //! Where a result goes.
 
-use crate::{args::OnExists, pictures::Picture};
+use crate::{
+    args::OnExists,
+    pictures::Picture,
+    template::{Part, Template},
+};
 use std::{
     collections::HashSet,
     fs, io,
@@ -31,7 +35,7 @@ enum Place {
     /// To this file.
     File(PathBuf),
     /// By a template.
-    Template(String),
+    Template(Template),
     /// To stdout.
     Stdout,
 }
@@ -41,11 +45,11 @@ enum Place {
 pub(crate) struct Naming {
     place: Place,
     extension: String,
-    on_exists: OnExists,
+    /// What is done about files that are there; nothing for the usual: to leave a result of the same picture and recipe,
+    /// and to write beside any other file.
+    on_exists: Option<OnExists>,
     /// Whether names tell that only a part is shown.
     pub partly: bool,
-    /// What this run has written: never replaced, whatever the person said about older files.
-    taken: HashSet<PathBuf>,
 }
 
 /// What becomes of one result.
@@ -59,6 +63,31 @@ pub(crate) enum Target {
     Skip(PathBuf),
 }
 
+/// What a name may tell of a picture and of what is made of it.
+pub(crate) trait Facts {
+    /// Enlargement.
+    fn scale(&self) -> f64;
+    /// Type, or another preset.
+    fn style(&self) -> String;
+    /// Seed of all noise.
+    fn seed(&self) -> String;
+    /// Today, as 2026-01-31.
+    fn date(&self) -> String;
+    /// Eight characters that stand for the content of the picture.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn hash8(&self) -> Result<String, String>;
+    /// Whether a file is what would be made now.
+    fn is_made(&self, file: &Path) -> bool;
+}
+
+/// The folder that `-o` names, when it is one.
+pub(crate) fn folder(output: Option<&str>) -> Option<&Path> {
+    let path = Path::new(output.filter(|text| !text.contains('{') && *text != "-")?);
+    (path.is_dir() || path.extension().is_none()).then_some(path)
+}
+
 impl Naming {
     /// Understands `-o` and `-f`.
     ///
@@ -67,7 +96,7 @@ impl Naming {
     pub(crate) fn new(
         output: Option<&str>,
         format: Option<&str>,
-        on_exists: OnExists,
+        on_exists: Option<OnExists>,
         many: bool,
     ) -> Result<Self, String> {
         let format = format.map(|format| format.trim_start_matches('.').to_lowercase());
@@ -80,7 +109,7 @@ impl Naming {
             None => Place::Beside,
             Some("-") => Place::Stdout,
             Some("") => return Err("`-o` needs the name of a file or folder".to_owned()),
-            Some(text) if text.contains('{') => Place::Template(text.to_owned()),
+            Some(text) if text.contains(['{', '}']) => Place::Template(Template::new(text)?),
             Some(text) if text.ends_with(['/', std::path::MAIN_SEPARATOR]) || Path::new(text).is_dir() => {
                 Place::Folder(PathBuf::from(text))
             }
@@ -113,21 +142,14 @@ impl Naming {
             return Err(format!("`-o` names a {named} file, but `--format` says {format}"));
         }
         let extension = format.or(named).unwrap_or_else(|| "png".to_owned());
-        let naming = Self { place, extension, on_exists, partly: false, taken: HashSet::new() };
-        if let Place::Template(text) = &naming.place {
-            let example = Picture { path: "photo.jpg".into(), inside: PathBuf::new() };
-            let name = naming.fill(text, &example, "2");
-            let rest = name.to_string_lossy().into_owned();
-            if rest.contains(['{', '}']) {
-                return Err(format!(
-                    "`{text}` has an unknown name in braces; there are {{dir}} {{stem}} {{scale}} {{ext}}"
-                ));
-            }
-            if many && name == naming.fill(text, &Picture { path: "other.jpg".into(), inside: PathBuf::new() }, "2") {
-                return Err(format!("`{text}` gives all pictures the same name; put {{stem}} into it"));
-            }
+        if let Place::Template(template) = &place
+            && many
+            && ![Part::Stem, Part::Hash8].iter().any(|part| template.has(*part))
+        {
+            let text = output.unwrap_or_default();
+            return Err(format!("`{text}` gives all pictures the same name; put {{stem}} into it"));
         }
-        Ok(naming)
+        Ok(Self { place, extension, on_exists, partly: false })
     }
 
     /// The extension of the files, which is also the format.
@@ -139,43 +161,52 @@ impl Naming {
     pub(crate) fn needs_scale(&self) -> bool {
         match &self.place {
             Place::Beside | Place::Folder(_) => true,
-            Place::Template(text) => text.contains("{scale}"),
+            Place::Template(template) => template.has(Part::Scale),
             Place::File(_) | Place::Stdout => false,
         }
     }
 
-    /// Where the result of a picture goes.
+    /// Where the result of a picture goes. `taken` is what this run writes already: never replaced, whatever the person said
+    /// about older files.
     ///
     /// # Errors
     /// When the file is there and must not be replaced.
-    pub(crate) fn target(&mut self, picture: &Picture, scale: f64) -> Result<Target, String> {
-        let scale = scale_text(scale);
+    pub(crate) fn target(
+        &self,
+        picture: &Picture,
+        facts: &dyn Facts,
+        taken: &mut HashSet<PathBuf>,
+    ) -> Result<Target, String> {
         let part = if self.partly { "preview." } else { "" };
-        let plain = || format!("{}.x{scale}.{part}{}", picture.stem(), self.extension);
+        let plain = || format!("{}.x{}.{part}{}", picture.stem(), scale_text(facts.scale()), self.extension);
         let path = match &self.place {
             Place::Stdout => return Ok(Target::Stdout),
             Place::File(path) => path.clone(),
-            Place::Template(text) => self.fill(text, picture, &scale),
+            Place::Template(template) => self.fill(template, picture, facts)?,
             Place::Folder(folder) => folder.join(&picture.inside).join(plain()),
             Place::Beside if picture.is_stdin() => PathBuf::from(plain()),
             Place::Beside => picture.path.with_file_name(plain()),
         };
-        let exists = fs::symlink_metadata(&path).is_ok();
-        let mine = self.taken.contains(&path);
-        let settled = match self.on_exists {
-            _ if !exists && !mine => path,
-            OnExists::Overwrite if !mine => {
-                if same_file(&path, &picture.path) {
-                    return Err(format!("`{}` is the picture itself; write to another name", path.display()));
+        let free = (0..MOST_NAMES).map(|number| numbered(&path, number)).filter(|name| !taken.contains(name));
+        for name in free {
+            let target = if fs::symlink_metadata(&name).is_err() {
+                Target::File(name.clone())
+            } else {
+                match self.on_exists {
+                    Some(OnExists::Overwrite) if same_file(&name, &picture.path) => {
+                        return Err(format!("`{}` is the picture itself; write to another name", name.display()));
+                    }
+                    Some(OnExists::Overwrite) => Target::File(name.clone()),
+                    Some(OnExists::Skip) => Target::Skip(name.clone()),
+                    Some(OnExists::Error) => return Err(format!("`{}` is already there", name.display())),
+                    None if facts.is_made(&name) => Target::Skip(name.clone()),
+                    None | Some(OnExists::Rename) => continue,
                 }
-                path
-            }
-            OnExists::Skip if !mine => return Ok(Target::Skip(path)),
-            OnExists::Error if !mine => return Err(format!("`{}` is already there", path.display())),
-            _ => free(&path, &self.taken),
-        };
-        self.taken.insert(settled.clone());
-        Ok(Target::File(settled))
+            };
+            taken.insert(name);
+            return Ok(target);
+        }
+        Err(format!("`{}` and all names like it are taken", path.display()))
     }
 
     /// Makes the folder of a result, unless the person has named the file itself, and sees whether it can be written:
@@ -191,14 +222,20 @@ impl Naming {
         tempfile::Builder::new().prefix(".upweave-").tempfile_in(folder).map(drop)
     }
 
-    fn fill(&self, template: &str, picture: &Picture, scale: &str) -> PathBuf {
-        let dir = picture.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        template
-            .replace("{dir}", &dir.to_string_lossy())
-            .replace("{stem}", &picture.stem())
-            .replace("{scale}", scale)
-            .replace("{ext}", &self.extension)
-            .into()
+    fn fill(&self, template: &Template, picture: &Picture, facts: &dyn Facts) -> Result<PathBuf, String> {
+        template.fill(|part| {
+            Ok(match part {
+                Part::Dir => picture.path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned(),
+                Part::Inside => picture.inside.to_string_lossy().into_owned(),
+                Part::Stem => picture.stem(),
+                Part::Scale => scale_text(facts.scale()),
+                Part::Ext => self.extension.clone(),
+                Part::Type => facts.style(),
+                Part::Seed => facts.seed(),
+                Part::Hash8 => facts.hash8()?,
+                Part::Date => facts.date(),
+            })
+        })
     }
 }
 
@@ -224,27 +261,56 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// `photo.x2-1.png`, or the first such name that is free.
-fn free(path: &Path, taken: &HashSet<PathBuf>) -> PathBuf {
+/// How many names are tried for one result.
+const MOST_NAMES: u32 = 1_000_000;
+
+/// `photo.x2.png`, then `photo.x2-1.png` and so on.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
-    (1u64..)
-        .map(|n| path.with_file_name(format!("{stem}-{n}{extension}")))
-        .find(|candidate| fs::symlink_metadata(candidate).is_err() && !taken.contains(candidate))
-        .unwrap_or_else(|| path.to_owned())
+    path.with_file_name(format!("{stem}-{number}{extension}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    struct Known {
+        scale: f64,
+        made: Option<PathBuf>,
+    }
+
+    impl Facts for Known {
+        fn scale(&self) -> f64 {
+            self.scale
+        }
+        fn style(&self) -> String {
+            "anime".to_owned()
+        }
+        fn seed(&self) -> String {
+            "7".to_owned()
+        }
+        fn date(&self) -> String {
+            "2026-01-31".to_owned()
+        }
+        fn hash8(&self) -> Result<String, String> {
+            Ok("0123abcd".to_owned())
+        }
+        fn is_made(&self, file: &Path) -> bool {
+            self.made.as_deref() == Some(file)
+        }
+    }
+
     fn picture(path: &str) -> Picture {
         Picture { path: path.into(), inside: "sub".into() }
     }
 
     fn named(output: Option<&str>, format: Option<&str>, scale: f64) -> Target {
-        let mut naming = Naming::new(output, format, OnExists::Rename, false).unwrap();
-        naming.target(&picture("in/photo.tar.jpg"), scale).unwrap()
+        let naming = Naming::new(output, format, None, false).unwrap();
+        naming.target(&picture("in/photo.tar.jpg"), &Known { scale, made: None }, &mut HashSet::new()).unwrap()
     }
 
     #[test]
@@ -255,6 +321,8 @@ mod tests {
         assert_eq!(named(Some("out/"), None, 4.0 / 3.0), file("out/sub/photo.tar.x1.33.png"));
         assert_eq!(named(Some("a.webp"), None, 2.0), file("a.webp"));
         assert_eq!(named(Some("{dir}/big/{stem}-{scale}.{ext}"), None, 16.0), file("in/big/photo.tar-16.png"));
+        let all = "o/{inside}/{date}/{type}.{seed}.{hash8}.{ext}";
+        assert_eq!(named(Some(all), None, 2.0), file("o/sub/2026-01-31/anime.7.0123abcd.png"));
         assert_eq!(named(Some("-"), None, 2.0), Target::Stdout);
     }
 
@@ -271,31 +339,43 @@ mod tests {
             (Some("out/{scale}.png"), None, true),
             (Some(""), None, false),
         ] {
-            assert!(Naming::new(output, format, OnExists::Rename, many).is_err(), "{output:?} {format:?}");
+            assert!(Naming::new(output, format, None, many).is_err(), "{output:?} {format:?}");
         }
     }
 
     #[test]
     fn nothing_is_replaced_in_silence() {
         let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("a.png");
+        let (output, next) = (folder.path().join("a.png"), folder.path().join("a-1.png"));
         fs::write(&output, "old").unwrap();
-        let target = |on_exists| {
-            Naming::new(output.to_str(), None, on_exists, false).unwrap().target(&picture("in/photo.jpg"), 2.0)
+        let target = |on_exists, made: Option<&PathBuf>| {
+            let known = Known { scale: 2.0, made: made.cloned() };
+            let naming = Naming::new(output.to_str(), None, on_exists, false).unwrap();
+            naming.target(&picture("in/photo.jpg"), &known, &mut HashSet::new())
         };
-        assert_eq!(target(OnExists::Rename), Ok(Target::File(folder.path().join("a-1.png"))));
-        assert_eq!(target(OnExists::Skip), Ok(Target::Skip(output.clone())));
-        assert_eq!(target(OnExists::Overwrite), Ok(Target::File(output.clone())));
-        assert!(target(OnExists::Error).is_err());
+        assert_eq!(target(Some(OnExists::Rename), Some(&output)), Ok(Target::File(next.clone())));
+        assert_eq!(target(Some(OnExists::Skip), None), Ok(Target::Skip(output.clone())));
+        assert_eq!(target(Some(OnExists::Overwrite), None), Ok(Target::File(output.clone())));
+        assert!(target(Some(OnExists::Error), None).is_err());
+        assert_eq!(target(None, None), Ok(Target::File(next.clone())));
+        assert_eq!(target(None, Some(&output)), Ok(Target::Skip(output.clone())));
+        // Made in a run in which the first name was taken, too.
+        fs::write(&next, "older").unwrap();
+        assert_eq!(target(None, Some(&next)), Ok(Target::Skip(next.clone())));
     }
 
     #[test]
     fn two_pictures_of_one_name_get_two_results() {
         let folder = tempfile::tempdir().unwrap();
         let output = format!("{}/", folder.path().display());
-        let mut naming = Naming::new(Some(&output), None, OnExists::Overwrite, true).unwrap();
-        let one = naming.target(&Picture { path: "a.jpg".into(), inside: "".into() }, 2.0).unwrap();
-        let two = naming.target(&Picture { path: "a.png".into(), inside: "".into() }, 2.0).unwrap();
-        assert_ne!(one, two);
+        for on_exists in [None, Some(OnExists::Overwrite), Some(OnExists::Skip)] {
+            let naming = Naming::new(Some(&output), None, on_exists, true).unwrap();
+            let mut taken = HashSet::new();
+            let mut target = |path: &str| {
+                let picture = Picture { path: path.into(), inside: "".into() };
+                naming.target(&picture, &Known { scale: 2.0, made: None }, &mut taken).unwrap()
+            };
+            assert_ne!(target("a.jpg"), target("a.png"));
+        }
     }
 }

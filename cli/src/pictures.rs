@@ -1,8 +1,13 @@
-//! The pictures that a person names: files, folders, patterns, stdin.
+//! The pictures that a person names: files, folders, patterns, lists, stdin.
 
+use crate::args::Gather;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use nodes::limits::Limits;
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    collections::HashSet,
+    fs,
+    io::{self, Read},
+    path::{Component, Path, PathBuf},
 };
 
 /// What a file in a folder must be called to be taken for a picture.
@@ -50,107 +55,334 @@ pub(crate) enum Folders {
     Deep,
 }
 
-/// The pictures behind what was typed.
-///
-/// # Errors
-/// When a folder cannot be read, or holds no picture, or a pattern matches nothing.
-pub(crate) fn collect(typed: &[PathBuf], folders: Folders) -> Result<Vec<Picture>, String> {
-    let mut found = Vec::new();
-    for path in typed {
-        if folders != Folders::No && path.is_dir() {
-            let before = found.len();
-            walk(path, Path::new(""), folders == Folders::Deep, &mut found)
-                .map_err(|error| format!("cannot read folder `{}`: {error}", path.display()))?;
-            if found.len() == before {
-                return Err(format!("there is no picture in folder `{}`", path.display()));
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub pictures: Vec<Picture>,
+    /// Folders that could not be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+    /// How many results of earlier runs lie among the pictures, and were left out.
+    pub results: usize,
+    /// Whether something was named that stands for many, however many it was this time.
+    pub many: bool,
+}
+
+/// How pictures are looked for.
+pub(crate) struct Search<'a> {
+    recursive: bool,
+    include: Option<GlobSet>,
+    exclude: Option<GlobSet>,
+    /// The folder that results go to: what lies in it is not taken.
+    results: Option<PathBuf>,
+    limits: &'a Limits,
+}
+
+impl<'a> Search<'a> {
+    /// # Errors
+    /// When a pattern makes no sense.
+    pub(crate) fn new(gather: &Gather, results: Option<&Path>, limits: &'a Limits) -> Result<Self, String> {
+        let set = |globs: &[String]| -> Result<Option<GlobSet>, String> {
+            if globs.is_empty() { Ok(None) } else { glob_set(globs).map(Some) }
+        };
+        Ok(Self {
+            recursive: gather.recursive,
+            include: set(&gather.include)?,
+            exclude: set(&gather.exclude)?,
+            results: results.and_then(|folder| folder.canonicalize().ok()),
+            limits,
+        })
+    }
+
+    /// The pictures behind what was typed, added to what was `found`. Folders need `-r`, unless they are taken `Flat`.
+    ///
+    /// # Errors
+    /// When a folder holds no picture, or a pattern matches nothing.
+    pub(crate) fn typed(&self, typed: &[PathBuf], flat: Folders, found: &mut Found) -> Result<(), String> {
+        let folders = if self.recursive { Folders::Deep } else { flat };
+        for path in typed {
+            if folders != Folders::No && path.is_dir() {
+                found.many = true;
+                let (before, left_out) = (found.pictures.len(), found.results);
+                self.folder(path, &[], folders == Folders::Deep, found);
+                let nothing = found.pictures.len() == before && found.results == left_out;
+                if nothing && found.unreadable.is_empty() {
+                    return Err(format!("there is no picture in folder `{}`", path.display()));
+                }
+            } else if is_pattern(path) && fs::symlink_metadata(path).is_err() {
+                found.many = true;
+                self.pattern(path, found)?;
+            } else {
+                found.pictures.push(Picture { path: path.clone(), inside: PathBuf::new() });
             }
-        } else if !path.exists() && is_pattern(path) {
-            let matched = matching(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            if matched.is_empty() {
-                return Err(format!("no file matches `{}`", path.display()));
-            }
-            found.extend(matched);
+        }
+        Ok(())
+    }
+
+    /// The pictures in a list.
+    ///
+    /// # Errors
+    /// When it cannot be read or is empty.
+    pub(crate) fn list(&self, list: &Path, found: &mut Found) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        let read = if list == Path::new("-") {
+            io::stdin().lock().read_to_end(&mut bytes)
         } else {
-            found.push(Picture { path: path.clone(), inside: PathBuf::new() });
+            fs::File::open(list).and_then(|mut file| file.read_to_end(&mut bytes))
+        };
+        read.map_err(|error| format!("cannot read the list `{}`: {error}", list.display()))?;
+        let names = names(&String::from_utf8_lossy(&bytes));
+        if names.is_empty() {
+            return Err(format!("the list `{}` names no picture", list.display()));
         }
+        found.many = true;
+        let wanted: Vec<PathBuf> = names.into_iter().filter(|path| self.wanted(path)).collect();
+        self.typed(&wanted, Folders::No, found)
     }
-    Ok(found)
-}
 
-fn walk(folder: &Path, inside: &Path, deep: bool, found: &mut Vec<Picture>) -> io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
+    /// Whether a path, from the folder that was named, is to be taken.
+    fn wanted(&self, inside: &Path) -> bool {
+        self.include.as_ref().is_none_or(|globs| globs.is_match(inside)) && !self.excluded(inside)
+    }
+
+    fn excluded(&self, inside: &Path) -> bool {
+        self.exclude.as_ref().is_some_and(|globs| globs.is_match(inside))
+    }
+
+    /// Looks through a folder; with `pattern`, for whatever it matches, else for pictures.
+    fn folder(&self, root: &Path, pattern: &[GlobSet], deep: bool, found: &mut Found) {
+        let mut files = Vec::new();
+        self.walk(root, Path::new(""), pattern.first(), deep, &mut files, &mut found.unreadable);
+        // What lies elsewhere is no result of this run; results beside the pictures would else be enlarged next time.
+        let elsewhere = self.results.as_ref().is_some_and(|results| {
+            root.canonicalize().is_ok_and(|root| root != *results && !results.starts_with(&root))
+        });
+        if !elsewhere {
+            let all = files.len();
+            files = self.without_results(files);
+            found.results += all - files.len();
         }
-        // A link to a folder is not followed: it may lead back up.
-        if entry.file_type()?.is_dir() {
-            if deep {
-                walk(&path, &inside.join(entry.file_name()), deep, found)?;
+        found.pictures.extend(files);
+    }
+
+    fn walk(
+        &self,
+        folder: &Path,
+        inside: &Path,
+        pattern: Option<&GlobSet>,
+        deep: bool,
+        files: &mut Vec<Picture>,
+        unreadable: &mut Vec<(PathBuf, String)>,
+    ) {
+        let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                unreadable.push((folder.to_owned(), error.to_string()));
+                return;
             }
-        } else if is_picture(&path) {
-            found.push(Picture { path, inside: inside.to_owned() });
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let (path, within) = (entry.path(), inside.join(entry.file_name()));
+            if entry.file_name().to_string_lossy().starts_with('.') || self.excluded(&within) {
+                continue;
+            }
+            // A link to a folder is not followed: it may lead back up. Pipes would wait for somebody to write.
+            let odd = || fs::metadata(&path).is_ok_and(|about| !about.is_file());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if deep && !self.goes_to(&path) {
+                    self.walk(&path, &within, pattern, deep, files, unreadable);
+                }
+            } else {
+                let called = pattern.map_or_else(|| is_picture(&path), |globs| globs.is_match(&within));
+                if called && self.wanted(&within) && !odd() {
+                    files.push(Picture { path, inside: inside.to_owned() });
+                }
+            }
         }
     }
-    Ok(())
+
+    /// Whether it is the folder that results go to.
+    fn goes_to(&self, folder: &Path) -> bool {
+        self.results.as_ref().is_some_and(|results| folder.canonicalize().is_ok_and(|folder| folder == *results))
+    }
+
+    /// Files whose path matches, for shells that do not do it themselves and for `**`.
+    fn pattern(&self, pattern: &Path, found: &mut Found) -> Result<(), String> {
+        let mut root = PathBuf::new();
+        let mut rest = PathBuf::new();
+        for part in pattern.components() {
+            if rest.as_os_str().is_empty() && !is_pattern(Path::new(part.as_os_str())) {
+                root.push(part);
+            } else {
+                rest.push(part);
+            }
+        }
+        let from_here = root.as_os_str().is_empty();
+        let start = if from_here { Path::new(".") } else { &root };
+        let globs = [glob_set(&[rest.to_string_lossy().into_owned()])?];
+        let deep = rest.components().count() > 1;
+        let (before, left_out) = (found.pictures.len(), found.results);
+        self.folder(start, &globs, deep, found);
+        if found.pictures.len() == before && found.results == left_out {
+            return Err(format!("no file matches `{}`", pattern.display()));
+        }
+        for picture in &mut found.pictures[before..] {
+            if from_here && let Ok(bare) = picture.path.strip_prefix(Path::new(".")) {
+                picture.path = bare.to_owned();
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what a run has made of another of the pictures: by its name, or by the recipe that it holds.
+    fn without_results(&self, files: Vec<Picture>) -> Vec<Picture> {
+        let stems: HashSet<(PathBuf, String)> =
+            files.iter().map(|picture| (picture.inside.clone(), picture.stem())).collect();
+        let by_name = |picture: &Picture| {
+            original(&picture.stem()).is_some_and(|stem| stems.contains(&(picture.inside.clone(), stem.to_owned())))
+        };
+        let by_recipe = |picture: &Picture| {
+            let path = picture.path.to_str();
+            path.is_some_and(|path| matches!(nodes::files::recipe(path, self.limits), Ok(Some(_))))
+        };
+        files.into_iter().filter(|picture| !by_name(picture) && !by_recipe(picture)).collect()
+    }
 }
 
-fn is_picture(path: &Path) -> bool {
+/// `photo` for `photo.x2`, `photo.x1.5-3` and `photo.x2.preview`: the names that results have when nothing else is said.
+fn original(stem: &str) -> Option<&str> {
+    let numbered = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let bare = match stem.rsplit_once('-') {
+        Some((bare, number)) if numbered(number) => bare,
+        _ => stem,
+    };
+    let bare = bare.strip_suffix(".preview").unwrap_or(bare);
+    let (original, scale) = bare.rsplit_once(".x")?;
+    (!original.is_empty() && scale.parse::<f32>().is_ok() && scale.starts_with(|c: char| c.is_ascii_digit()))
+        .then_some(original)
+}
+
+/// Names, one a line, or with NUL behind each.
+fn names(text: &str) -> Vec<PathBuf> {
+    let parts: Vec<&str> = if text.contains('\0') { text.split('\0').collect() } else { text.lines().collect() };
+    parts.into_iter().filter(|name| !name.trim().is_empty()).map(PathBuf::from).collect()
+}
+
+/// Patterns in which `*` stays within a folder. One without a folder matches names at every depth.
+fn glob_set(globs: &[String]) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for text in globs {
+        let glob = |text: &str| {
+            GlobBuilder::new(text)
+                .literal_separator(true)
+                .build()
+                .map_err(|error| format!("the pattern `{text}` makes no sense: {}", error.kind()))
+        };
+        set.add(glob(text)?);
+        if !text.contains(['/', std::path::MAIN_SEPARATOR]) {
+            set.add(glob(&format!("**/{text}"))?);
+        }
+    }
+    set.build().map_err(|error| format!("the patterns make no sense: {error}"))
+}
+
+/// Whether a file is called like a picture.
+pub(crate) fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
 fn is_pattern(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().contains(['*', '?']))
-}
-
-/// Files whose name matches, for shells that do not do it themselves.
-fn matching(pattern: &Path) -> io::Result<Vec<Picture>> {
-    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let wanted: Vec<char> = pattern.file_name().unwrap_or_default().to_string_lossy().chars().collect();
-    let mut names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.retain(|name| matches(&wanted, &name.to_string_lossy().chars().collect::<Vec<_>>()));
-    names.sort();
-    Ok(names.iter().map(|name| Picture { path: pattern.with_file_name(name), inside: PathBuf::new() }).collect())
-}
-
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some(('*', rest)) => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
-        Some((wanted, rest)) => {
-            name.split_first().is_some_and(|(c, others)| (*wanted == '?' || wanted == c) && matches(rest, others))
-        }
-    }
+    path.components().any(|part| match part {
+        Component::Normal(name) => name.to_string_lossy().contains(['*', '?', '[', '{']),
+        _ => false,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn patterns() {
-        let matches = |pattern: &str, name: &str| {
-            matches(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
-        };
-        assert!(matches("*.jpg", "a.jpg") && matches("?.j*g", "a.jpeg") && matches("*", ""));
-        assert!(!matches("*.jpg", "a.png") && !matches("?", ""));
+    fn furnished() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("b/deep")).unwrap();
+        for name in ["z.PNG", "notes.txt", ".hidden.png", "b/a.jpg", "b/deep/c.png", "b/deep/c.x2.png"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        folder
+    }
+
+    fn found(root: &Path, typed: &[&str], gather: Gather, results: Option<&Path>) -> Vec<String> {
+        let typed: Vec<PathBuf> = typed.iter().map(|name| root.join(name)).collect();
+        let mut found = Found::default();
+        let search = Search::new(&gather, results, &Limits::LOCAL).unwrap();
+        search.typed(&typed, Folders::Flat, &mut found).unwrap();
+        let inside = |picture: &Picture| picture.inside.join(picture.path.file_name().unwrap());
+        found.pictures.iter().map(|picture| inside(picture).display().to_string()).collect()
+    }
+
+    fn deep() -> Gather {
+        Gather { recursive: true, ..Gather::default() }
     }
 
     #[test]
-    fn folders_are_mirrored() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("b")).unwrap();
-        for name in ["z.PNG", "notes.txt", ".hidden.png", "b/a.jpg"] {
-            fs::write(folder.path().join(name), "").unwrap();
+    fn folders_are_mirrored_and_results_left_out() {
+        let folder = furnished();
+        let at = folder.path();
+        assert_eq!(found(at, &[""], deep(), None), ["b/a.jpg", "b/deep/c.png", "z.PNG"]);
+        assert_eq!(found(at, &[""], Gather::default(), None), ["z.PNG"]);
+        assert_eq!(found(at, &[""], deep(), Some(&at.join("b/deep"))), ["b/a.jpg", "z.PNG"]);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let all = ["b/a.jpg", "b/deep/c.png", "b/deep/c.x2.png", "z.PNG"];
+        assert_eq!(found(at, &[""], deep(), Some(elsewhere.path())), all);
+    }
+
+    #[test]
+    fn patterns_and_choices() {
+        let folder = furnished();
+        let at = folder.path();
+        assert_eq!(found(at, &["**/*.png"], Gather::default(), None), ["b/deep/c.png"]);
+        assert_eq!(found(at, &["b/*.j?g"], Gather::default(), None), ["a.jpg"]);
+        assert_eq!(found(at, &["{z,y}.PNG"], Gather::default(), None), ["z.PNG"]);
+        assert_eq!(found(at, &[""], Gather { include: vec!["*.jpg".to_owned()], ..deep() }, None), ["b/a.jpg"]);
+        assert_eq!(found(at, &[""], Gather { exclude: vec!["b".to_owned()], ..deep() }, None), ["z.PNG"]);
+        assert_eq!(
+            found(at, &[""], Gather { exclude: vec!["b/deep".to_owned()], ..deep() }, None),
+            ["b/a.jpg", "z.PNG"]
+        );
+        assert!(Search::new(&Gather { include: vec!["[".to_owned()], ..deep() }, None, &Limits::LOCAL).is_err());
+    }
+
+    #[test]
+    fn lists() {
+        let names = |text| names(text).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        assert_eq!(names("a b.png\r\n\n c.png\n"), ["a b.png", " c.png"]);
+        assert_eq!(names("a\nb.png\0c.png\0"), ["a\nb.png", "c.png"]);
+    }
+
+    #[test]
+    fn names_of_results() {
+        for (stem, expected) in [
+            ("photo.x2", Some("photo")),
+            ("photo.x1.5-3", Some("photo")),
+            ("photo.x4.preview-1", Some("photo")),
+            ("photo", None),
+            ("photo.xl", None),
+            (".x2", None),
+            ("a-1", None),
+        ] {
+            assert_eq!(original(stem), expected, "{stem}");
         }
-        let names = |folders| -> Vec<_> {
-            let found = collect(&[folder.path().to_owned()], folders).unwrap();
-            found.iter().map(|picture| picture.inside.join(picture.path.file_name().unwrap())).collect()
-        };
-        assert_eq!(names(Folders::Deep), [Path::new("b/a.jpg"), Path::new("z.PNG")]);
-        assert_eq!(names(Folders::Flat), [Path::new("z.PNG")]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_do_not_lead_in_circles() {
+        let folder = furnished();
+        std::os::unix::fs::symlink("..", folder.path().join("b/up.png")).unwrap();
+        std::os::unix::fs::symlink("self.png", folder.path().join("self.png")).unwrap();
+        // A link to itself is a picture that cannot be read: to be told, not passed over.
+        assert_eq!(found(folder.path(), &[""], deep(), None), ["b/a.jpg", "b/deep/c.png", "self.png", "z.PNG"]);
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const WITHOUT_EFFECT: [&str; 1] = ["tile"];
 
 /// What is kept in a result.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
     /// The version that made it.
@@ -29,25 +29,42 @@ struct Kept {
     set: Vec<(String, String)>,
     /// Digests of the embedded models.
     models: BTreeMap<String, String>,
+    /// Digests of the pictures that fed the inputs, and what else did.
+    #[serde(default)]
+    inputs: BTreeMap<String, String>,
 }
 
-/// The recipe as a text to keep, once the graph was built: only then all its parts are known.
-pub(crate) fn text(recipe: &Recipe) -> Option<String> {
+/// A recipe without the pictures that it is made from.
+pub(crate) struct Base(Kept);
+
+impl Base {
+    /// Of a graph that was built: only then all its parts are known.
+    pub(crate) fn new(recipe: &Recipe) -> Self {
+        Self(kept(recipe))
+    }
+
+    /// The recipe as a text to keep, with what fed the inputs.
+    pub(crate) fn text(&self, inputs: BTreeMap<String, String>) -> Option<String> {
+        serde_json::to_string(&Kept { inputs, ..self.0.clone() }).ok()
+    }
+}
+
+fn kept(recipe: &Recipe) -> Kept {
     let mut files = recipe.shelf.opened();
     files.insert(recipe.file.name.clone(), recipe.file.text.clone());
     let models = models::digests()
         .into_iter()
         .map(|(name, digest)| (name.to_owned(), digest.iter().map(|byte| format!("{byte:02x}")).collect()));
     let set = recipe.settings.iter().filter(|setting| !WITHOUT_EFFECT.contains(&setting.target.as_str()));
-    let kept = Kept {
+    Kept {
         upweave: env!("CARGO_PKG_VERSION").to_owned(),
         graph: recipe.file.name.clone(),
         files,
         preset: recipe.preset.clone(),
         set: set.map(|setting| (setting.target.clone(), setting.value.clone())).collect(),
         models: models.collect(),
-    };
-    serde_json::to_string(&kept).ok()
+        inputs: BTreeMap::new(),
+    }
 }
 
 /// The recipe that a picture file holds; nothing when it is no picture or holds none.
@@ -94,6 +111,10 @@ mod tests {
         Recipe::new(Text { name: "mine.ron".to_owned(), text: text.to_owned() })
     }
 
+    fn text(recipe: &Recipe) -> String {
+        Base::new(recipe).text(BTreeMap::new()).unwrap()
+    }
+
     fn written(folder: &std::path::Path, text: &str) -> String {
         let path = folder.join("a.png").display().to_string();
         let graph = "Graph(format: 1, inputs: {\"photo\": Image}, outputs: {\"photo\": \"large\"}, \
@@ -125,7 +146,7 @@ mod tests {
         };
         main.settings = vec![set("seed", "7"), set("tile", "64")];
         engine::build(&main.request(Vec::new(), Vec::new())).unwrap();
-        let path = written(folder.path(), &text(&main).unwrap());
+        let path = written(folder.path(), &text(&main));
         let again = of_picture(&path, &Limits::LOCAL).unwrap().expect("there is a recipe");
         assert_eq!((again.file, again.preset.as_deref()), (main.file, Some("anime")));
         assert_eq!(again.settings.iter().map(|s| s.target.as_str()).collect::<Vec<_>>(), ["seed"]);
@@ -139,7 +160,7 @@ mod tests {
             "Graph(format: 1, outputs: {\"x\": \"in:evil\"}, nodes: {\"a\": Load(path: \"/etc/passwd\"), \
              \"in:evil\": Save(image: \"a\", path: \"/tmp/x.png\")})",
         );
-        let path = written(folder.path(), &text(&evil).unwrap());
+        let path = written(folder.path(), &text(&evil));
         assert!(of_picture(&path, &Limits::LOCAL).is_err_and(|message| message.contains("by itself")));
         let path = written(folder.path(), "not json");
         assert!(of_picture(&path, &Limits::LOCAL).is_err());

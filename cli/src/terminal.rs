@@ -1,7 +1,7 @@
 //! Talking to a person on stderr and to programs on stdout.
 
 use crate::args::{Color, Talk};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::{self, IsTerminal, Write},
     sync::{Mutex, PoisonError},
@@ -13,8 +13,19 @@ pub(crate) struct Terminal {
     talk: Talk,
     /// Whether stderr may be coloured.
     pub color: bool,
-    bar: Mutex<Option<ProgressBar>>,
+    bars: Mutex<Option<Bars>>,
 }
+
+/// What shows how far the work is.
+struct Bars {
+    all: MultiProgress,
+    /// That of all pictures, when there are several.
+    total: Option<ProgressBar>,
+    current: ProgressBar,
+}
+
+/// How far a batch is: pictures finished, pictures in all, share of the work, time left.
+pub(crate) type Total = (usize, usize, f64, Option<Duration>);
 
 /// Steps of the progress bar.
 const FINE: f64 = 10_000.0;
@@ -27,7 +38,7 @@ impl Terminal {
             Color::Never => false,
             Color::Auto => io::stderr().is_terminal() && !no_color,
         };
-        Self { talk, color, bar: Mutex::default() }
+        Self { talk, color, bars: Mutex::default() }
     }
 
     /// Whether events go to stdout as JSON.
@@ -74,31 +85,35 @@ impl Terminal {
         }
     }
 
-    /// Shows how far a run is, from 0 to 1, where there is a terminal to show it on.
-    pub(crate) fn progress(&self, name: &str, fraction: f64) {
-        if self.talk.quiet || self.talk.json || !io::stderr().is_terminal() {
-            return;
-        }
-        let mut slot = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = slot.get_or_insert_with(|| {
-            let plain = "{msg} [{bar:30}] {percent:>3} %  {elapsed} so far, {eta} left";
-            let bar = ProgressBar::with_draw_target(Some(FINE as u64), ProgressDrawTarget::stderr_with_hz(8));
-            if let Ok(style) = ProgressStyle::with_template(plain) {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar.enable_steady_tick(Duration::from_millis(500));
-            bar
-        });
-        if bar.message() != name {
-            bar.set_message(name.to_owned());
-        }
-        bar.set_position((fraction.clamp(0.0, 1.0) * FINE) as u64);
+    /// Whether nobody sees how far the work is.
+    pub(crate) fn silent(&self) -> bool {
+        self.talk.quiet || self.talk.json || !io::stderr().is_terminal()
     }
 
-    /// Takes the bar away.
+    /// Shows how far a run is, from 0 to 1, and the batch that it is part of, where there is a terminal to show it on.
+    pub(crate) fn progress(&self, total: Option<Total>, name: &str, fraction: f64) {
+        if self.silent() {
+            return;
+        }
+        let mut slot = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let Bars { total: all, current, .. } = slot.get_or_insert_with(|| Bars::new(total.is_some()));
+        if let (Some(bar), Some((finished, of, share, left))) = (all, total) {
+            let left =
+                left.map_or_else(String::new, |left| format!(", {} left", crate::speed::duration(left.as_secs_f64())));
+            bar.set_message(format!("{finished} of {of} pictures{left}"));
+            bar.set_position((share.clamp(0.0, 1.0) * FINE) as u64);
+        }
+        if current.message() != name {
+            current.set_message(name.to_owned());
+        }
+        current.set_position((fraction.clamp(0.0, 1.0) * FINE) as u64);
+    }
+
+    /// Takes the bars away.
     pub(crate) fn clear(&self) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            bar.finish_and_clear();
+        if let Some(bars) = self.bars.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bars.current.finish_and_clear();
+            bars.total.iter().for_each(ProgressBar::finish_and_clear);
         }
     }
 
@@ -109,10 +124,31 @@ impl Terminal {
     pub(crate) fn stderr(&self, text: &str) {
         // Nobody is left to tell when stderr is gone.
         let write = || drop(writeln!(io::stderr().lock(), "{text}"));
-        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(bar) => bar.suspend(write),
+        match &*self.bars.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bars) => bars.all.suspend(write),
             None => write(),
         }
+    }
+}
+
+impl Bars {
+    fn new(several: bool) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        let bar = |template: &str| {
+            let bar = all.add(ProgressBar::new(FINE as u64));
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        };
+        let total = several.then(|| bar("[{bar:30}] {percent:>3} %  {msg}"));
+        let current = if several {
+            bar("[{bar:30}] {percent:>3} %  {msg}")
+        } else {
+            bar("{msg} [{bar:30}] {percent:>3} %  {elapsed} so far, {eta} left")
+        };
+        Self { all, total, current }
     }
 }
 

@@ -49,6 +49,7 @@ fn furnish(folder: &Path) {
     picture(8, 8).save(at("album/a.png")).expect("a picture can be written");
     picture(8, 6).save(at("album/inner/b.png")).expect("a picture can be written");
     fs::write(at("album/notes.txt"), "not a picture").expect("a file can be written");
+    fs::write(at("list.txt"), "photo.png\nalbum/a.png\n").expect("a file can be written");
     fs::write(
         at("wrong.ron"),
         "Graph(\n    format: 1,\n    inputs: { \"photo\": Image },\n    outputs: { \"photo\": \"big\" },\n    nodes: {\n        \

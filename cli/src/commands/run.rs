@@ -3,12 +3,12 @@
 use super::upscale::{Refused, one_of};
 use crate::{
     args::Run,
-    batch::{Batch, Output},
+    batch::{Batch, Given, Output, Progress},
     cache::Kept,
     job::{self, Recipe, Saving, ron_text},
     library,
-    naming::Naming,
-    pictures::Picture,
+    naming::{self, Naming},
+    pictures::{Folders, Found, Picture, Search},
     recipe,
     stop::Stop,
     terminal::Terminal,
@@ -19,12 +19,12 @@ use std::path::PathBuf;
 
 pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Run) -> u8 {
     match prepared(terminal, args) {
-        Ok((batch, picture)) => batch.run(terminal, stop, &[picture]),
+        Ok((batch, found)) => batch.run(terminal, stop, &found),
         Err(refused) => refused.tell(terminal),
     }
 }
 
-fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused> {
+fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> {
     let limits = job::limits(&args.machine)?;
     let mut recipe = match recipe::of_picture(&args.graph, &limits)? {
         Some(recipe) => recipe,
@@ -33,10 +33,10 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused
             .map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?,
     };
     let outline = Outline::read(&recipe.file).map_err(Refused::Graph)?;
-    let (inputs, picture) = bindings(&outline, &args.inputs, &limits)?;
+    let (inputs, pictures) = bindings(&outline, args, &limits)?;
     for input in outline.inputs.iter().filter(|input| !input.optional) {
-        let given = inputs.iter().any(|binding| binding.name == input.name)
-            || picture.as_ref().is_some_and(|(name, _)| name == &input.name);
+        let given = inputs.iter().any(|given| given.binding.name == input.name)
+            || pictures.as_ref().is_some_and(|(name, _)| name == &input.name);
         if !given {
             let message = format!("graph `{}` needs its input `{}` ({})", args.graph, input.name, input.ty);
             return Err(Refused::hint(message, format!("add  {}={}", input.name, example(input.ty))));
@@ -46,15 +46,18 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused
     if args.change.preset.is_some() {
         recipe.preset.clone_from(&args.change.preset);
     }
-    let outputs = outputs(&outline, args)?;
+    let (picture_input, found) = match pictures {
+        Some((name, typed)) => (Some(name), found(args, &typed, &limits)?),
+        // A graph that reads its pictures by itself gives its name to the results.
+        None => {
+            let graph = Picture { path: PathBuf::from(&args.graph), inside: PathBuf::new() };
+            (None, Found { pictures: vec![graph], ..Found::default() })
+        }
+    };
+    let outputs = outputs(&outline, args, found.many || found.pictures.len() > 1)?;
     if terminal.json() && args.files.output.iter().any(|output| output == "-" || output.ends_with("=-")) {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());
     }
-    let (picture_input, picture) = match picture {
-        Some((name, path)) => (Some(name), path),
-        // A graph that reads its pictures by itself gives its name to the results.
-        None => (None, PathBuf::from(&args.graph)),
-    };
     let batch = Batch {
         recipe,
         inputs,
@@ -67,20 +70,37 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Picture), Refused
         kept: Kept::new(&args.machine)?,
         explain: args.machine.explain,
         bounds: job::bounds(&args.machine),
+        fail_fast: args.gather.fail_fast,
+        progress: Progress::default(),
     };
-    Ok((batch, Picture { path: picture, inside: PathBuf::new() }))
+    Ok((batch, found))
 }
 
-/// What feeds the inputs. The first picture is told apart: the results are named after it.
-#[allow(clippy::type_complexity, reason = "bindings, and the name and path of the picture")]
-fn bindings(
-    outline: &Outline,
-    typed: &[String],
-    limits: &Limits,
-) -> Result<(Vec<Binding>, Option<(String, PathBuf)>), Refused> {
-    let mut bindings: Vec<Binding> = Vec::new();
-    let mut picture: Option<(String, PathBuf)> = None;
-    for text in typed {
+/// The pictures that are meant by what was typed for the input that they feed.
+fn found(args: &Run, typed: &[PathBuf], limits: &Limits) -> Result<Found, Refused> {
+    let out = args.files.output.first().map(|out| out.split_once('=').map_or(out.as_str(), |(_, path)| path));
+    let search = Search::new(&args.gather, naming::folder(out), limits)?;
+    let mut found = Found::default();
+    search.typed(typed, Folders::No, &mut found)?;
+    if let Some(list) = &args.gather.files_from {
+        search.list(list, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// The input that pictures feed, and what was typed for it.
+type Pictures = Option<(String, Vec<PathBuf>)>;
+
+/// What feeds the inputs. The first picture is told apart: there may be many of it, and the results are named after it.
+fn bindings(outline: &Outline, args: &Run, limits: &Limits) -> Result<(Vec<Given>, Pictures), Refused> {
+    let mut bindings: Vec<Given> = Vec::new();
+    let mut pictures: Pictures = None;
+    if args.gather.files_from.is_some() {
+        let first = outline.inputs.iter().find(|input| input.ty == Type::Image);
+        let first = first.ok_or_else(|| format!("graph `{}` takes no picture", args.graph))?;
+        pictures = Some((first.name.clone(), Vec::new()));
+    }
+    for text in &args.inputs {
         let named = text.split_once('=').filter(|(name, _)| outline.inputs.iter().any(|input| input.name == *name));
         let (name, value) = match (named, outline.inputs.first()) {
             (Some(named), _) => named,
@@ -96,21 +116,23 @@ fn bindings(
                 ));
             }
         };
-        let known = picture.as_ref().is_some_and(|(input, _)| input == name);
-        if known || bindings.iter().any(|binding| binding.name == name) {
+        if let Some((_, typed)) = pictures.as_mut().filter(|(input, _)| input == name) {
+            typed.push(PathBuf::from(value));
+            continue;
+        }
+        if bindings.iter().any(|given| given.binding.name == name) {
             return Err(format!("input `{name}` is given twice").into());
         }
         let Some(input) = outline.inputs.iter().find(|input| input.name == name) else { continue };
-        let made = |kind: &str, fields: String| Binding {
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-            fields,
-            origin: name.to_owned(),
+        let made = |kind: &str, fields: String| {
+            let (name, kind, origin) = (name.to_owned(), kind.to_owned(), name.to_owned());
+            Given { binding: Binding { name, kind, fields, origin }, file: None }
         };
+        let read = |binding: Binding, path: &str| Given { binding, file: Some(PathBuf::from(path)) };
         match input.ty {
-            Type::Image if picture.is_none() => picture = Some((name.to_owned(), PathBuf::from(value))),
-            Type::Image => bindings.push(job::load(name, value, limits, name)),
-            Type::Mask => bindings.push(job::load_mask(name, value, limits, name)),
+            Type::Image if pictures.is_none() => pictures = Some((name.to_owned(), vec![PathBuf::from(value)])),
+            Type::Image => bindings.push(read(job::load(name, value, limits, name), value)),
+            Type::Mask => bindings.push(read(job::load_mask(name, value, limits, name), value)),
             Type::Number => match value.parse::<f64>() {
                 Ok(number) if number.is_finite() => bindings.push(made("Number", format!("(value: {number:?})"))),
                 _ => return Err(format!("input `{name}` takes a number, not `{value}`").into()),
@@ -119,7 +141,7 @@ fn bindings(
             ty => return Err(format!("input `{name}` takes {ty}, which cannot be typed").into()),
         }
     }
-    Ok((bindings, picture))
+    Ok((bindings, pictures))
 }
 
 fn example(ty: Type) -> &'static str {
@@ -132,7 +154,7 @@ fn example(ty: Type) -> &'static str {
 }
 
 /// `-o photo=out.png` for an output by name, `-o out.png` for the first.
-fn outputs(outline: &Outline, args: &Run) -> Result<Vec<Output>, Refused> {
+fn outputs(outline: &Outline, args: &Run, many: bool) -> Result<Vec<Output>, Refused> {
     let Some(first) = outline.outputs.first() else { return Ok(Vec::new()) };
     let mut outputs: Vec<Output> = Vec::new();
     let typed: Vec<Option<&str>> = match &args.files.output[..] {
@@ -153,7 +175,7 @@ fn outputs(outline: &Outline, args: &Run) -> Result<Vec<Output>, Refused> {
                 format!("name them: -o NAME=FILE; outputs: {}", one_of(&outline.outputs)),
             ));
         }
-        let naming = Naming::new(path, args.files.format.as_deref(), args.files.on_exists, false)?;
+        let naming = Naming::new(path, args.files.format.as_deref(), args.files.on_exists, many)?;
         outputs.push(Output { name: name.to_owned(), naming });
     }
     Ok(outputs)

@@ -2,22 +2,24 @@
 
 use crate::{
     args::{Style, Upscale},
-    batch::{Batch, Output},
+    batch::{Batch, Given, Output, Progress},
     cache::Kept,
     job::{self, Recipe, Saving},
     library,
-    naming::Naming,
-    pictures::{self, Folders},
+    naming::{self, Naming},
+    pictures::{Folders, Found, Search},
     report,
     stop::Stop,
     terminal::Terminal,
 };
 use clap::ValueEnum;
 use engine::{Outline, value::Type};
+use nodes::limits::Limits;
+use std::path::Path;
 
 pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Upscale) -> u8 {
     match prepared(terminal, args) {
-        Ok((batch, pictures)) => batch.run(terminal, stop, &pictures),
+        Ok((batch, found)) => batch.run(terminal, stop, &found),
         Err(refused) => refused.tell(terminal),
     }
 }
@@ -53,7 +55,7 @@ impl Refused {
     }
 }
 
-fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures::Picture>), Refused> {
+fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refused> {
     let (graph, style) = graph_and_style(terminal, args)?;
     refuse_devices(args)?;
     let file =
@@ -90,25 +92,17 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
                 "leave out `--mask`, or take another graph",
             ));
         }
-        inputs.push(job::load_mask("mask", job::path_text(mask)?, &limits, "--mask"));
+        let binding = job::load_mask("mask", job::path_text(mask)?, &limits, "--mask");
+        inputs.push(Given { binding, file: Some(mask.clone()) });
     }
 
-    let deep = if args.recursive { Folders::Deep } else { Folders::No };
-    let flat = if args.recursive { Folders::Deep } else { Folders::Flat };
-    let mut found = pictures::collect(&args.pictures, deep)?;
-    found.extend(pictures::collect(&args.input, flat)?);
-    if found.is_empty() {
-        return Err(Refused::hint("no picture is named", "upweave upscale photo.jpg"));
-    }
-    if found.iter().filter(|picture| picture.is_stdin()).count() > 1 {
-        return Err("stdin can be read only once".to_owned().into());
-    }
     let out = match &args.files.output[..] {
         [] => None,
         [one] => Some(one.as_str()),
         _ => return Err("`-o` can be given only once".to_owned().into()),
     };
-    let many = found.len() > 1 || args.recursive || args.input.iter().any(|path| path.is_dir());
+    let found = found(args, out, &limits)?;
+    let many = found.many || found.pictures.len() > 1;
     let naming = Naming::new(out, args.files.format.as_deref(), args.files.on_exists, many)?;
     if out == Some("-") && terminal.json() {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());
@@ -136,8 +130,29 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Vec<pictures:
         kept: Kept::new(&args.machine)?,
         explain: args.machine.explain,
         bounds: job::bounds(&args.machine),
+        fail_fast: args.gather.fail_fast,
+        progress: Progress::default(),
     };
     Ok((batch, found))
+}
+
+/// The pictures that are meant.
+fn found(args: &Upscale, out: Option<&str>, limits: &Limits) -> Result<Found, Refused> {
+    let search = Search::new(&args.gather, naming::folder(out), limits)?;
+    let mut found = Found::default();
+    search.typed(&args.pictures, Folders::No, &mut found)?;
+    search.typed(&args.input, Folders::Flat, &mut found)?;
+    if let Some(list) = &args.gather.files_from {
+        search.list(list, &mut found)?;
+    }
+    if found.pictures.is_empty() && !found.many {
+        return Err(Refused::hint("no picture is named", "upweave upscale photo.jpg"));
+    }
+    let piped = args.gather.files_from.as_deref() == Some(Path::new("-"));
+    if found.pictures.iter().filter(|picture| picture.is_stdin()).count() + usize::from(piped) > 1 {
+        return Err("stdin can be read only once".to_owned().into());
+    }
+    Ok(found)
 }
 
 /// Names of models that come with realesrgan-ncnn, and the type that does their job here.

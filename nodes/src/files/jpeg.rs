@@ -42,6 +42,11 @@ fn head(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     })
 }
 
+/// Whether the pixels begin within these first bytes of a file.
+pub(super) fn reaches_pixels(bytes: &[u8]) -> bool {
+    head(bytes).any(|segment| segment.marker == 0xDA)
+}
+
 /// Whether the file stops within its pixels: there is a scan, and no end behind it.
 pub(super) fn cut_off(bytes: &[u8]) -> bool {
     head(bytes).find(|segment| segment.marker == 0xDA).is_some_and(|scan| {

@@ -54,9 +54,16 @@ pub fn read(path: &str, limits: &Limits) -> NodeResult<Image> {
 /// # Errors
 /// When there is no such file, or it is larger than the limits allow.
 pub fn recipe(path: &str, limits: &Limits) -> NodeResult<Option<String>> {
-    let bytes = bytes(path, limits)?;
+    let (file, _) = open(path, limits)?;
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head).map_err(|error| unreadable(path, &error))?;
+    let whole = (head.len() as u64) < HEAD || png::reaches_pixels(&head) || jpeg::reaches_pixels(&head);
+    let bytes = if whole { head } else { bytes(path, limits)? };
     Ok(png::recipe(&bytes).or_else(|| jpeg::recipe(&bytes)))
 }
+
+/// What stands before the pixels mostly fits into so many bytes.
+const HEAD: u64 = 1 << 20;
 
 /// Digest of the content of a file.
 ///

@@ -37,6 +37,12 @@ fn head(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     })
 }
 
+/// Whether the pixels begin within these first bytes of a file.
+pub(super) fn reaches_pixels(bytes: &[u8]) -> bool {
+    let end = if is_png(bytes) { head(bytes).last().map(|chunk| chunk.end) } else { None };
+    end.is_some_and(|end| bytes.get(end + 4..end + 8) == Some(b"IDAT"))
+}
+
 /// Most bytes of one row of pixels, by the header.
 pub(super) fn row_bytes(bytes: &[u8]) -> usize {
     let width = bytes.get(16..20).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
@@ -118,6 +124,7 @@ mod tests {
         assert!(lean.windows(5).any(|w| w == b"adobe"));
         assert!(lean.windows(4).any(|w| w == b"IDAT"));
         assert_eq!(recipe(&full).as_deref(), Some("Graph()"));
+        assert!(reaches_pixels(&full) && !reaches_pixels(&full[..full.len() - 10]));
         let (x, _) = dpi(&full).unwrap();
         assert!((x - 72.0).abs() < 0.1);
         for cut in 0..full.len() {
