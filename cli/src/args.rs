@@ -1,7 +1,7 @@
 //! What was typed. What it means is for [`job`](crate::job) to say.
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 const TEMPLATE: &str = "\
 {about}
@@ -70,6 +70,8 @@ pub(crate) enum Verb {
     Upscale(Box<Upscale>),
     /// Run a graph
     Run(Box<Run>),
+    /// Work on every picture that arrives in a folder, once
+    Watch(Box<Watch>),
     /// Check, show and start graph files
     #[command(subcommand)]
     Graph(GraphVerb),
@@ -157,6 +159,8 @@ pub(crate) struct Upscale {
     #[arg(short, long = "input", value_name = "PICTURE|FOLDER", help_heading = "Files")]
     pub input: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub shown: Shown,
     #[command(flatten)]
     pub machine: Machine,
     /// Model: one of the types, or a shipped graph
@@ -256,6 +260,14 @@ pub(crate) struct Files {
     /// {seed} {hash8} {date}: folder inside the one that was named, type, seed, start of the digest of the picture, today
     #[arg(short, long, value_name = "FILE|FOLDER", value_hint = ValueHint::AnyPath)]
     pub output: Vec<String>,
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// How results are written.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct Writing {
     /// File format: png, jpg, webp, tiff, ... [default: png, or by the name of the output]
     #[arg(short, long, value_name = "EXT")]
     pub format: Option<String>,
@@ -284,13 +296,25 @@ pub(crate) enum OnExists {
     Error,
 }
 
+/// What is shown instead of the results, or beside them.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct Shown {
+    /// Show what would be done, how large, how long; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only this part of the result, in its pixels: left edge, upper edge, width, height
+    #[arg(long, value_name = "X,Y,W,H", value_parser = rectangle)]
+    pub preview: Option<engine::value::Rect>,
+    /// Tell of every node why it ran or did not
+    #[arg(long, conflicts_with_all = ["dry_run", "no_cache"])]
+    pub explain: bool,
+}
+
 /// How the machine is used.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct Machine {
-    /// Show what would be done, how large, how long; write nothing
-    #[arg(long)]
-    pub dry_run: bool,
     /// Limits on what is read and made: local, server or unlimited
     #[arg(long, value_name = "PROFILE", default_value = "local")]
     pub limits: String,
@@ -315,12 +339,6 @@ pub(crate) struct Machine {
     /// Most memory that is used, such as 4GiB: larger pictures are made in strips [default: 70 % of what is available]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
-    /// Only this part of the result, in its pixels: left edge, upper edge, width, height
-    #[arg(long, value_name = "X,Y,W,H", value_parser = rectangle)]
-    pub preview: Option<engine::value::Rect>,
-    /// Tell of every node why it ran or did not
-    #[arg(long, conflicts_with_all = ["dry_run", "no_cache"])]
-    pub explain: bool,
     /// Threads; of LOAD:WORK:SAVE the middle counts [default: all cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -341,7 +359,69 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub files: Files,
     #[command(flatten)]
+    pub shown: Shown,
+    #[command(flatten)]
     pub machine: Machine,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Beside `photo.jpg` the file `photo.ron` chooses graph and parameters for it, and `.upweave.ron` does so for a folder:\n\
+    (graph: \"quick\", preset: \"anime\", set: { \"scale\": 4, \"detail\": 0.7 })"
+)]
+pub(crate) struct Watch {
+    /// The folder to watch, with all folders in it
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// Folder of the results, mirrored; it may lie inside the watched one
+    #[arg(short, long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+
+    /// Look every N seconds instead of waiting to be told of changes; done by itself on network file systems
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "5", value_parser = seconds)]
+    pub poll: Option<Duration>,
+    /// Seconds for which a file must not change before it counts as whole
+    #[arg(long, value_name = "N", default_value = "2", value_parser = seconds)]
+    pub settle: Duration,
+    /// Look at everything every N seconds, whatever one is told of
+    #[arg(long, value_name = "N", default_value = "60", value_parser = seconds)]
+    pub rescan: Duration,
+    /// What is done about files that are there at the start: process or ignore
+    #[arg(long, value_name = "WHAT", default_value = "process", hide_possible_values = true)]
+    pub existing: Existing,
+    /// End once everything that is there is done
+    #[arg(long)]
+    pub once: bool,
+    /// Move pictures to this folder once they are done [default: leave them]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub done: Option<PathBuf>,
+    /// Move pictures that cannot be made to this folder [default: leave them]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub failed: Option<PathBuf>,
+    /// File in which account is kept of what was done [default: .upweave-watch.jsonl among the results]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ledger: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub controls: Controls,
+    /// Another graph: a shipped one by name, or a file
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Graph", default_value = "dynamic-upscale")]
+    pub graph: String,
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    pub writing: Writing,
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// What is done about files that are there before anybody watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Existing {
+    /// They are worked on, unless that was done before
+    Process,
+    /// They are left alone until they change
+    Ignore,
 }
 
 #[derive(Subcommand, Debug)]
@@ -467,6 +547,14 @@ fn seed(text: &str) -> Result<Seed, String> {
         return Ok(Seed::Random);
     }
     text.parse().map(Seed::Given).map_err(|_| format!("a seed is a whole number from 0 to {}, or `random`", u32::MAX))
+}
+
+/// A time in seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.trim_end_matches('s').parse::<f64>() {
+        Ok(number) if (0.0..=86_400.0).contains(&number) => Ok(Duration::from_secs_f64(number)),
+        _ => Err("takes a number of seconds, at most a day".to_owned()),
+    }
 }
 
 /// Four whole numbers.

@@ -1,7 +1,7 @@
 //! What the arguments mean.
 
 use crate::{
-    args::{Controls, Files, Machine, Numbers, OnExists, Quality, Seed},
+    args::{Controls, Machine, Numbers, OnExists, Quality, Seed, Shown, Writing},
     library::Shelf,
     memory,
 };
@@ -109,9 +109,9 @@ pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
 }
 
 /// How much of the result is wanted, and how much memory may be taken for it.
-pub(crate) fn bounds(machine: &Machine) -> Bounds {
+pub(crate) fn bounds(machine: &Machine, shown: &Shown) -> Bounds {
     let memory = machine.memory.or_else(memory::usual);
-    Bounds { region: machine.preview, memory, base: memory::PROGRAM, ..Bounds::default() }
+    Bounds { region: shown.preview, memory, base: memory::PROGRAM, ..Bounds::default() }
 }
 
 /// A text in RON.
@@ -168,7 +168,7 @@ pub(crate) struct Saving {
 }
 
 impl Saving {
-    pub(crate) fn new(files: &Files) -> Self {
+    pub(crate) fn new(files: &Writing) -> Self {
         Self {
             strip_metadata: files.strip_metadata,
             keep_recipe: !files.no_recipe && !files.strip_metadata,
@@ -176,10 +176,16 @@ impl Saving {
         }
     }
 
-    /// The node that writes an output to a file.
-    pub(crate) fn save(&self, output: &str, path: &str, recipe: Option<&str>, origin: &str) -> Binding {
+    /// Stands for the way in which results are written.
+    pub(crate) fn way(&self) -> String {
+        format!("metadata {}, recipe {}", !self.strip_metadata, self.keep_recipe)
+    }
+
+    /// The node that writes an output to a file, `again` when that may have been done already.
+    pub(crate) fn save(&self, output: &str, path: &str, recipe: Option<&str>, again: bool, origin: &str) -> Binding {
         // What is there was already looked at when the name was chosen; this is for files that come in between.
         let on_exists = match self.on_exists {
+            _ if again => "Overwrite",
             None | Some(OnExists::Rename) => "Rename",
             Some(OnExists::Skip) => "Skip",
             Some(OnExists::Overwrite) => "Overwrite",

@@ -18,6 +18,7 @@ mod speed;
 mod stop;
 mod template;
 mod terminal;
+mod watch;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let threads = match &cli.verb {
         Verb::Upscale(args) => args.machine.threads,
         Verb::Run(args) => args.machine.threads,
+        Verb::Watch(args) => args.machine.threads,
         _ => None,
     };
     limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     ExitCode::from(match cli.verb {
         Verb::Upscale(args) => commands::upscale::run(&terminal, &stop::Stop::listen(), &args),
         Verb::Run(args) => commands::run::run(&terminal, &stop::Stop::listen(), &args),
+        Verb::Watch(args) => commands::watch::run(&terminal, &stop::Stop::listen(), &args),
         Verb::Graph(verb) => commands::graph::run(&terminal, &verb),
         Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
         Verb::Cache(verb) => commands::cache::run(&terminal, &verb),

@@ -59,6 +59,8 @@ pub(crate) enum Target {
     File(PathBuf),
     /// It is written to stdout.
     Stdout,
+    /// It is written to this file, which somebody who was stopped may have written already.
+    Again(PathBuf),
     /// Nothing: this file is already there.
     Skip(PathBuf),
 }
@@ -80,6 +82,8 @@ pub(crate) trait Facts {
     fn hash8(&self) -> Result<String, String>;
     /// Whether a file is what would be made now.
     fn is_made(&self, file: &Path) -> bool;
+    /// Whether this name was given to this very result before.
+    fn is_own(&self, file: &Path) -> bool;
 }
 
 /// The folder that `-o` names, when it is one.
@@ -191,6 +195,8 @@ impl Naming {
         for name in free {
             let target = if fs::symlink_metadata(&name).is_err() {
                 Target::File(name.clone())
+            } else if facts.is_own(&name) {
+                Target::Again(name.clone())
             } else {
                 match self.on_exists {
                     Some(OnExists::Overwrite) if same_file(&name, &picture.path) => {
@@ -301,6 +307,9 @@ mod tests {
         }
         fn is_made(&self, file: &Path) -> bool {
             self.made.as_deref() == Some(file)
+        }
+        fn is_own(&self, _: &Path) -> bool {
+            false
         }
     }
 

@@ -109,6 +109,16 @@ impl Terminal {
         current.set_position((fraction.clamp(0.0, 1.0) * FINE) as u64);
     }
 
+    /// Shows what the program waits for, where there is a terminal to show it on.
+    pub(crate) fn status(&self, text: &str) {
+        if self.silent() {
+            return;
+        }
+        let mut slot = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let bars = slot.get_or_insert_with(Bars::status);
+        bars.current.set_message(text.to_owned());
+    }
+
     /// Takes the bars away.
     pub(crate) fn clear(&self) {
         if let Some(bars) = self.bars.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -132,6 +142,13 @@ impl Terminal {
 }
 
 impl Bars {
+    /// A line of text.
+    fn status() -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        let current = all.add(ProgressBar::new_spinner());
+        Self { all, total: None, current }
+    }
+
     fn new(several: bool) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let bar = |template: &str| {

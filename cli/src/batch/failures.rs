@@ -39,6 +39,17 @@ impl Wrong {
         }
     }
 
+    /// The same, told of the file that a person knows rather than of its copy.
+    pub(super) fn told_of(mut self, copy: &str, file: &str) -> Self {
+        let failure = match &mut self {
+            Self::Graph(_) => return self,
+            Self::Run(error) => &mut error.failure,
+            Self::Plain(failure) => failure,
+        };
+        failure.message = failure.message.replace(copy, file);
+        self
+    }
+
     /// Whether the person has stopped it.
     pub(crate) fn cancelled(&self) -> bool {
         self.failure().is_some_and(|failure| failure.blame == Blame::Cancelled)

@@ -5,6 +5,7 @@ use super::{
     Batch,
     estimate::{Estimate, Standing},
     failures::Wrong,
+    keeper::Keeper,
     one::{Made, Prepared, Workshop},
     room::Room,
 };
@@ -39,6 +40,7 @@ struct Lanes<'a> {
     batch: &'a Batch,
     workshop: Workshop<'a>,
     pictures: &'a [Picture],
+    keeper: &'a dyn Keeper,
     feed: Mutex<Feed>,
     estimate: Estimate,
     /// Set when no further picture is to be begun.
@@ -59,6 +61,7 @@ impl Batch {
         terminal: &Terminal,
         stop: &Stop,
         pictures: &[Picture],
+        keeper: &dyn Keeper,
         tell: &mut dyn FnMut(usize, Outcome) -> bool,
     ) {
         let (device, room) = (Device::new(), Room::new(self.bounds.memory));
@@ -69,6 +72,7 @@ impl Batch {
             batch: self,
             workshop,
             pictures,
+            keeper,
             feed: Mutex::new(Feed { next: 0, taken: HashSet::new() }),
             estimate: Estimate::new(pictures.len()),
             halt: AtomicBool::new(false),
@@ -117,7 +121,8 @@ impl Lanes<'_> {
                         self.show();
                     };
                     let picture = &self.pictures[index];
-                    let made = self.batch.make(&self.workshop, picture, &title, *job, &advance);
+                    let begun = job.begin(self.keeper, index);
+                    let made = begun.and_then(|()| self.batch.make(&self.workshop, picture, &title, *job, &advance));
                     self.estimate.finish(index);
                     made.map_or_else(Outcome::Failed, Outcome::Made)
                 }
@@ -150,7 +155,7 @@ impl Lanes<'_> {
         if self.workshop.stop.exit_code().is_some() {
             return Some((index, Err(Failure::cancelled().into())));
         }
-        Some((index, self.batch.prepare(picture, &mut feed.taken)))
+        Some((index, self.batch.prepare(picture, index, self.keeper, &mut feed.taken)))
     }
 
     fn title(&self, index: usize) -> String {

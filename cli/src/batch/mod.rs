@@ -3,12 +3,13 @@
 //! - `one.rs` names the results of a picture, and makes them;
 //! - `lanes.rs` has several pictures at work at once;
 //! - `room.rs` sees to it that they fit into memory together;
-//! - `made.rs` knows what earlier runs have made;
+//! - `made.rs` knows what earlier runs have made, `keeper.rs` is for those who keep account of it themselves;
 //! - `estimate.rs` tells how long it will take, `summary.rs` what came of it, `table.rs` what would;
 //! - `failures.rs` tells whose fault it was.
 
 mod estimate;
 mod failures;
+mod keeper;
 mod lanes;
 mod made;
 mod one;
@@ -17,6 +18,8 @@ mod scratch;
 mod summary;
 mod table;
 
+pub(crate) use failures::{Wrong, exit_code};
+pub(crate) use keeper::Keeper;
 pub(crate) use lanes::Outcome;
 
 use crate::{
@@ -28,7 +31,10 @@ use crate::{
     stop::Stop,
     terminal::Terminal,
 };
-use engine::{Binding, Bounds, Thrift};
+use engine::{
+    Binding, Bounds, Thrift,
+    digest::{Digest, Digester},
+};
 use nodes::limits::Limits;
 use std::{
     path::PathBuf,
@@ -95,13 +101,32 @@ impl Batch {
         }
         let stopped = self.fail_fast && !found.unreadable.is_empty();
         if !stopped {
-            self.work(terminal, stop, pictures, &mut |index, outcome| {
+            self.work(terminal, stop, pictures, &keeper::Nobody, &mut |index, outcome| {
                 let goes_on = summary.add(terminal, stop, &pictures[index], outcome);
                 goes_on && !(self.fail_fast && summary.failed())
             });
         }
         self.kept.complain(terminal);
         summary.finish(terminal, pictures.len())
+    }
+
+    /// A number that changes when what is asked for does. Versions and models are not part of it: a better one is no reason to
+    /// make everything anew.
+    pub(crate) fn stamp(&self) -> u64 {
+        let mut d = Digester::new("what is asked for");
+        d.text(&self.recipe.file.text);
+        d.text(self.recipe.preset.as_deref().unwrap_or_default());
+        for setting in &self.recipe.settings {
+            d.text(&setting.target);
+            d.text(&setting.value);
+        }
+        for given in &self.inputs {
+            d.text(&given.binding.fields);
+        }
+        d.text(&self.saving.way());
+        self.outputs.iter().for_each(|output| d.text(output.naming.extension()));
+        let Digest(bytes) = d.finish();
+        bytes.iter().take(8).fold(0, |stamp, byte| stamp << 8 | u64::from(*byte))
     }
 
     /// The memory and the part that the next picture may have.

@@ -3,6 +3,7 @@
 use super::{
     Batch,
     failures::{Wrong, unwritable},
+    keeper::Keeper,
     made,
     room::Room,
     scratch::Scratch,
@@ -18,7 +19,7 @@ use crate::{
     stop::Stop,
     terminal::{self, Terminal},
 };
-use engine::{Binding, Blame, Device, Event, Failure, Store, World, filesystem::OsFilesystem};
+use engine::{Binding, Blame, Device, Event, Failure, Store, World, digest::Digester, filesystem::OsFilesystem};
 use serde_json::json;
 use std::{
     cell::OnceCell,
@@ -28,6 +29,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
+use tempfile::TempPath;
 
 /// What a picture comes to.
 pub(super) enum Prepared {
@@ -39,10 +41,25 @@ pub(super) enum Prepared {
 /// A picture whose results have their names.
 pub(super) struct Job {
     scratch: Scratch,
+    copy: Option<TempPath>,
     inputs: Vec<Binding>,
     source: Option<PathBuf>,
     paths: Vec<PathBuf>,
     to_stdout: Option<PathBuf>,
+    /// Stands for what is done, where account is kept of it.
+    work: Option<String>,
+    /// Whether the results may be there already, left by somebody who was stopped.
+    again: bool,
+}
+
+impl Job {
+    /// Has it written down that the work begins.
+    pub(super) fn begin(&self, keeper: &dyn Keeper, index: usize) -> Result<(), Wrong> {
+        match &self.work {
+            Some(work) => Ok(keeper.begin(index, work, &self.paths)?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What came of a picture.
@@ -66,18 +83,56 @@ pub(super) struct Workshop<'a> {
 
 impl Batch {
     /// Names the results of a picture, and sees whether they are there already.
-    pub(super) fn prepare(&self, picture: &Picture, taken: &mut HashSet<PathBuf>) -> Result<Prepared, Wrong> {
+    pub(super) fn prepare(
+        &self,
+        picture: &Picture,
+        index: usize,
+        keeper: &dyn Keeper,
+        taken: &mut HashSet<PathBuf>,
+    ) -> Result<Prepared, Wrong> {
+        let copy = keeper.copy(index)?;
+        let named = copy.as_ref().map(|copy| copy.display().to_string());
+        let prepared = self.prepare_copy(picture, index, keeper, taken, copy);
+        prepared.map_err(|wrong| match &named {
+            Some(copy) => wrong.told_of(copy, &picture.name()),
+            None => wrong,
+        })
+    }
+
+    fn prepare_copy(
+        &self,
+        picture: &Picture,
+        index: usize,
+        keeper: &dyn Keeper,
+        taken: &mut HashSet<PathBuf>,
+        copy: Option<TempPath>,
+    ) -> Result<Prepared, Wrong> {
         let mut scratch = Scratch::default();
-        let source = self.source(picture, &mut scratch)?;
+        let source = match &copy {
+            Some(copy) => Some(copy.to_path_buf()),
+            None => self.source(picture, &mut scratch)?,
+        };
         let inputs = self.bind(picture, source.as_deref())?;
         // Building the graph opens the files that it is made of: only then the recipe is known.
         if self.progress.base.get().is_none() {
             engine::build(&self.recipe.request(Vec::new(), Vec::new()))?;
             let _ = self.progress.base.set(recipe::Base::new(&self.recipe));
         }
-        let told =
-            Told { batch: self, scale: self.enlargement(&inputs)?, source: source.as_deref(), text: OnceCell::new() };
-        let (mut to_stdout, mut paths) = (None, Vec::new());
+        let work = if keeper.keeps() { self.work_of(source.as_deref())? } else { None };
+        if let Some(work) = &work
+            && let Some(output) = keeper.is_done(index, work)
+        {
+            return Ok(Prepared::Skip(output));
+        }
+        let is_own = |file: &Path| work.as_ref().is_some_and(|work| keeper.is_own(index, work, file));
+        let told = Told {
+            batch: self,
+            scale: self.enlargement(&inputs)?,
+            source: source.as_deref(),
+            text: OnceCell::new(),
+            is_own: &is_own,
+        };
+        let (mut to_stdout, mut paths, mut again) = (None, Vec::new(), false);
         for output in &self.outputs {
             let target = output
                 .naming
@@ -96,14 +151,48 @@ impl Batch {
                     to_stdout = Some(path.clone());
                     path
                 }
-                Target::Skip(path) => return Ok(Prepared::Skip(path)),
+                Target::Again(path) => {
+                    again = true;
+                    path
+                }
+                Target::Skip(path) => {
+                    if let Some(work) = &work {
+                        keeper.found(index, work, &path);
+                    }
+                    return Ok(Prepared::Skip(path));
+                }
             });
         }
-        Ok(Prepared::Make(Box::new(Job { scratch, inputs, source, paths, to_stdout })))
+        Ok(Prepared::Make(Box::new(Job { scratch, copy, inputs, source, paths, to_stdout, work, again })))
+    }
+
+    /// What stands for the content of a picture, the recipe and the way in which results are written.
+    fn work_of(&self, source: Option<&Path>) -> Result<Option<String>, Failure> {
+        let Some(text) = self.recipe_text(source)? else { return Ok(None) };
+        let mut d = Digester::new("work");
+        d.text(&text);
+        d.text(&self.saving.way());
+        self.outputs.iter().for_each(|output| d.text(output.naming.extension()));
+        Ok(Some(d.finish().to_string()))
     }
 
     /// Makes the results of a picture.
     pub(super) fn make(
+        &self,
+        at: &Workshop<'_>,
+        picture: &Picture,
+        title: &str,
+        job: Job,
+        advance: &(dyn Fn(f64) + Sync),
+    ) -> Result<Made, Wrong> {
+        let named = job.copy.as_ref().map(|copy| copy.display().to_string());
+        self.make_copy(at, picture, title, job, advance).map_err(|wrong| match &named {
+            Some(copy) => wrong.told_of(copy, &picture.name()),
+            None => wrong,
+        })
+    }
+
+    fn make_copy(
         &self,
         at: &Workshop<'_>,
         picture: &Picture,
@@ -117,7 +206,7 @@ impl Batch {
         let mut bindings = Vec::new();
         for (output, path) in self.outputs.iter().zip(&job.paths) {
             let path = job::path_text(path).map_err(|message| Failure::new(Blame::Graph, message))?;
-            bindings.push(self.saving.save(&output.name, path, embedded, "-o"));
+            bindings.push(self.saving.save(&output.name, path, embedded, job.again, "-o"));
         }
         let built = engine::build(&self.recipe.request(job.inputs, bindings))?;
         report::diagnostics(terminal, &built.warnings);
@@ -248,6 +337,7 @@ struct Told<'a> {
     source: Option<&'a Path>,
     /// The recipe, once somebody asked.
     text: OnceCell<Option<String>>,
+    is_own: &'a dyn Fn(&Path) -> bool,
 }
 
 impl Facts for Told<'_> {
@@ -272,6 +362,10 @@ impl Facts for Told<'_> {
         let path = self.source.ok_or("{hash8} needs a picture that the graph takes")?;
         let digest = self.batch.digest(path).map_err(|failure| failure.message)?;
         Ok(digest.chars().take(8).collect())
+    }
+
+    fn is_own(&self, file: &Path) -> bool {
+        (self.is_own)(file)
     }
 
     fn is_made(&self, file: &Path) -> bool {

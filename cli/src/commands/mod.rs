@@ -9,3 +9,4 @@ pub(crate) mod manual;
 pub(crate) mod nodes;
 pub(crate) mod run;
 pub(crate) mod upscale;
+pub(crate) mod watch;

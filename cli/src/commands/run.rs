@@ -63,13 +63,13 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> 
         inputs,
         picture_input,
         outputs,
-        saving: Saving::new(&args.files),
+        saving: Saving::new(&args.files.writing),
         scale: None,
         limits,
-        dry_run: args.machine.dry_run,
+        dry_run: args.shown.dry_run,
         kept: Kept::new(&args.machine)?,
-        explain: args.machine.explain,
-        bounds: job::bounds(&args.machine),
+        explain: args.shown.explain,
+        bounds: job::bounds(&args.machine, &args.shown),
         fail_fast: args.gather.fail_fast,
         progress: Progress::default(),
     };
@@ -175,7 +175,7 @@ fn outputs(outline: &Outline, args: &Run, many: bool) -> Result<Vec<Output>, Ref
                 format!("name them: -o NAME=FILE; outputs: {}", one_of(&outline.outputs)),
             ));
         }
-        let naming = Naming::new(path, args.files.format.as_deref(), args.files.on_exists, many)?;
+        let naming = Naming::new(path, args.files.writing.format.as_deref(), args.files.writing.on_exists, many)?;
         outputs.push(Output { name: name.to_owned(), naming });
     }
     Ok(outputs)

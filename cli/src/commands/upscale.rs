@@ -1,7 +1,7 @@
 //! `upweave upscale`: the main job.
 
 use crate::{
-    args::{Style, Upscale},
+    args::{Controls, Machine, Shown, Style, Upscale, Writing},
     batch::{Batch, Given, Output, Progress},
     cache::Kept,
     job::{self, Recipe, Saving},
@@ -13,7 +13,7 @@ use crate::{
     terminal::Terminal,
 };
 use clap::ValueEnum;
-use engine::{Outline, value::Type};
+use engine::{Outline, Setting, Text, value::Type};
 use nodes::limits::Limits;
 use std::path::Path;
 
@@ -58,82 +58,124 @@ impl Refused {
 fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refused> {
     let (graph, style) = graph_and_style(terminal, args)?;
     refuse_devices(args)?;
-    let file =
-        library::graph(&graph).map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
-    let outline = Outline::read(&file).map_err(Refused::Graph)?;
-
-    let input = outline
-        .inputs
-        .iter()
-        .find(|input| input.ty == Type::Image && !input.optional)
-        .ok_or_else(|| Refused::hint(format!("graph `{graph}` takes no picture"), "start it with `upweave run`"))?;
-    let output = outline.outputs.first().ok_or_else(|| format!("graph `{graph}` gives nothing"))?;
-
-    let (mut settings, drawn) = job::control_settings(&args.controls);
-    settings.extend(job::ron_settings(&args.change.set));
-    let preset = match style {
-        Some(style) if outline.presets.iter().any(|preset| preset == style.name()) => Some(style.name().to_owned()),
-        Some(style) => {
-            return Err(Refused::hint(
-                format!("graph `{graph}` has no type `{}`", style.name()),
-                format!("its presets: {}", one_of(&outline.presets)),
-            ));
-        }
-        None => args.change.preset.clone(),
-    };
-    let recipe = Recipe { preset, settings, ..Recipe::new(file) };
-
     let limits = job::limits(&args.machine)?;
-    let mut inputs = Vec::new();
-    if let Some(mask) = &args.controls.mask {
-        if !outline.inputs.iter().any(|input| input.name == "mask") {
-            return Err(Refused::hint(
-                format!("graph `{graph}` takes no mask"),
-                "leave out `--mask`, or take another graph",
-            ));
-        }
-        let binding = job::load_mask("mask", job::path_text(mask)?, &limits, "--mask");
-        inputs.push(Given { binding, file: Some(mask.clone()) });
-    }
-
     let out = match &args.files.output[..] {
         [] => None,
         [one] => Some(one.as_str()),
         _ => return Err("`-o` can be given only once".to_owned().into()),
     };
-    let found = found(args, out, &limits)?;
-    let many = found.many || found.pictures.len() > 1;
-    let naming = Naming::new(out, args.files.format.as_deref(), args.files.on_exists, many)?;
     if out == Some("-") && terminal.json() {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());
     }
-
-    if let Some(seed) = drawn {
-        terminal.note(&format!("seed {seed}"));
-    }
-    if let Some(style) = style.filter(|style| *style != Style::Universal) {
-        terminal.note(&format!(
-            "the embedded models have learnt no style of their own for `{0}` yet: the type `{0}` chooses other defaults \
-             for the controls and for sharpening",
-            style.name()
-        ));
-    }
-    let batch = Batch {
-        recipe,
-        inputs,
-        picture_input: Some(input.name.clone()),
-        outputs: vec![Output { name: output.clone(), naming }],
-        saving: Saving::new(&args.files),
-        scale: args.controls.scale,
-        limits,
-        dry_run: args.machine.dry_run,
-        kept: Kept::new(&args.machine)?,
-        explain: args.machine.explain,
-        bounds: job::bounds(&args.machine),
+    let wanted = Wanted {
+        graph: &graph,
+        style,
+        preset: args.change.preset.as_deref(),
+        controls: &args.controls,
+        set: job::ron_settings(&args.change.set),
+        writing: &args.files.writing,
+        shown: args.shown,
+        machine: &args.machine,
         fail_fast: args.gather.fail_fast,
-        progress: Progress::default(),
     };
-    Ok((batch, found))
+    let read = wanted.read()?;
+    let found = found(args, out, &limits)?;
+    let many = found.many || found.pictures.len() > 1;
+    let writing = &args.files.writing;
+    let naming = Naming::new(out, writing.format.as_deref(), writing.on_exists, many)?;
+    Ok((wanted.batch(terminal, read, naming)?, found))
+}
+
+/// What is to be done with pictures.
+pub(crate) struct Wanted<'a> {
+    pub graph: &'a str,
+    pub style: Option<Style>,
+    pub preset: Option<&'a str>,
+    pub controls: &'a Controls,
+    pub set: Vec<Setting>,
+    pub writing: &'a Writing,
+    pub shown: Shown,
+    pub machine: &'a Machine,
+    pub fail_fast: bool,
+}
+
+/// A graph that takes a picture and gives one.
+pub(crate) struct Read {
+    file: Text,
+    outline: Outline,
+    input: String,
+    output: String,
+}
+
+impl Wanted<'_> {
+    /// Reads the graph.
+    pub(crate) fn read(&self) -> Result<Read, Refused> {
+        let graph = self.graph;
+        let file =
+            library::graph(graph).map_err(|message| Refused::hint(message, "`upweave graph new` lists the graphs"))?;
+        let outline = Outline::read(&file).map_err(Refused::Graph)?;
+        let input =
+            outline.inputs.iter().find(|input| input.ty == Type::Image && !input.optional).ok_or_else(|| {
+                Refused::hint(format!("graph `{graph}` takes no picture"), "start it with `upweave run`")
+            })?;
+        let output = outline.outputs.first().ok_or_else(|| format!("graph `{graph}` gives nothing"))?;
+        let (input, output) = (input.name.clone(), output.clone());
+        Ok(Read { file, outline, input, output })
+    }
+
+    /// The batch that does it.
+    pub(crate) fn batch(&self, terminal: &Terminal, read: Read, naming: Naming) -> Result<Batch, Refused> {
+        let Read { file, outline, input, output } = read;
+        let (mut settings, drawn) = job::control_settings(self.controls);
+        settings.extend(self.set.iter().cloned());
+        let preset = match self.style {
+            Some(style) if outline.presets.iter().any(|preset| preset == style.name()) => Some(style.name().to_owned()),
+            Some(style) => {
+                return Err(Refused::hint(
+                    format!("graph `{}` has no type `{}`", self.graph, style.name()),
+                    format!("its presets: {}", one_of(&outline.presets)),
+                ));
+            }
+            None => self.preset.map(str::to_owned),
+        };
+        let limits = job::limits(self.machine)?;
+        let mut inputs = Vec::new();
+        if let Some(mask) = &self.controls.mask {
+            if !outline.inputs.iter().any(|input| input.name == "mask") {
+                return Err(Refused::hint(
+                    format!("graph `{}` takes no mask", self.graph),
+                    "leave out `--mask`, or take another graph",
+                ));
+            }
+            let binding = job::load_mask("mask", job::path_text(mask)?, &limits, "--mask");
+            inputs.push(Given { binding, file: Some(mask.clone()) });
+        }
+        if let Some(seed) = drawn {
+            terminal.note(&format!("seed {seed}"));
+        }
+        if let Some(style) = self.style.filter(|style| *style != Style::Universal) {
+            terminal.note(&format!(
+                "the embedded models have learnt no style of their own for `{0}` yet: the type `{0}` chooses other \
+                 defaults for the controls and for sharpening",
+                style.name()
+            ));
+        }
+        Ok(Batch {
+            recipe: Recipe { preset, settings, ..Recipe::new(file) },
+            inputs,
+            picture_input: Some(input),
+            outputs: vec![Output { name: output, naming }],
+            saving: Saving::new(self.writing),
+            scale: self.controls.scale,
+            limits,
+            dry_run: self.shown.dry_run,
+            kept: Kept::new(self.machine)?,
+            explain: self.shown.explain,
+            bounds: job::bounds(self.machine, &self.shown),
+            fail_fast: self.fail_fast,
+            progress: Progress::default(),
+        })
+    }
 }
 
 /// The pictures that are meant.
