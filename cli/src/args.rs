@@ -83,6 +83,12 @@ pub(crate) enum Verb {
     /// Look at what is kept of earlier runs, and remove it
     #[command(subcommand)]
     Cache(CacheVerb),
+    /// Tell how a picture was made, by the recipe that it holds
+    Inspect {
+        /// The picture
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Print the table of limits
     Limits,
     /// Look whether everything works on this machine, or what is wrong with files
@@ -275,12 +281,44 @@ pub(crate) struct Writing {
     /// made from the same picture in the same way, else rename]
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub on_exists: Option<OnExists>,
-    /// Leave out EXIF, XMP, colour profile and resolution
+    /// Leave out all metadata; with `=gps` only where the picture was taken
+    #[arg(long, value_name = "gps|all", num_args = 0..=1, require_equals = true, default_missing_value = "all", hide_possible_values = true)]
+    pub strip_metadata: Option<StripMetadata>,
+    /// Quality of JPEG, 1 (small) to 100 (good) [default: 92]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub jpeg_quality: Option<u32>,
+    /// Write JPEG so that it shows roughly before it is all there
     #[arg(long)]
-    pub strip_metadata: bool,
+    pub progressive: bool,
+    /// Bits per sample: 8, 16 or 32 (TIFF) [default: those of the picture, as far as the format has them]
+    #[arg(long, value_name = "BITS", hide_possible_values = true)]
+    pub depth: Option<Bits>,
     /// Leave out the recipe, which tells how the picture was made
     #[arg(long)]
     pub no_recipe: bool,
+}
+
+/// What of the metadata is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StripMetadata {
+    /// Where the picture was taken
+    Gps,
+    /// All
+    All,
+}
+
+/// Bits per sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bits {
+    /// 8
+    #[value(name = "8")]
+    Eight,
+    /// 16
+    #[value(name = "16")]
+    Sixteen,
+    /// 32, floating point
+    #[value(name = "32")]
+    Float,
 }
 
 /// What to do about an output that is already there.

@@ -1,13 +1,14 @@
 //! What the arguments mean.
 
 use crate::{
-    args::{Controls, Machine, Numbers, OnExists, Quality, Seed, Shown, Writing},
+    args::{Bits, Controls, Machine, Numbers, OnExists, Quality, Seed, Shown, StripMetadata, Writing},
     library::Shelf,
     memory,
 };
 use engine::{Binding, Bounds, Registry, Request, Setting, Text};
 use nodes::limits::{Limits, Profile};
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     path::Path,
 };
@@ -162,27 +163,53 @@ pub(crate) fn load_mask(input: &str, path: &str, limits: &Limits, origin: &str) 
 /// How results are written.
 #[derive(Clone, Debug)]
 pub(crate) struct Saving {
-    pub strip_metadata: bool,
+    /// Parameters of `Save`, and their values in RON.
+    pub fields: BTreeMap<String, String>,
     pub keep_recipe: bool,
     pub on_exists: Option<OnExists>,
 }
 
 impl Saving {
-    pub(crate) fn new(files: &Writing) -> Self {
+    pub(crate) fn new(writing: &Writing) -> Self {
+        let depth = writing.depth.map(|depth| match depth {
+            Bits::Eight => "Eight",
+            Bits::Sixteen => "Sixteen",
+            Bits::Float => "Float",
+        });
+        let set = |on: bool| on.then(|| "true".to_owned());
+        let fields = [
+            ("strip_metadata", set(writing.strip_metadata == Some(StripMetadata::All))),
+            ("strip_gps", set(writing.strip_metadata == Some(StripMetadata::Gps))),
+            ("quality", writing.jpeg_quality.map(|quality| quality.to_string())),
+            ("progressive", set(writing.progressive)),
+            ("depth", depth.map(str::to_owned)),
+        ];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Self {
-            strip_metadata: files.strip_metadata,
-            keep_recipe: !files.no_recipe && !files.strip_metadata,
-            on_exists: files.on_exists,
+            fields: fields.collect(),
+            keep_recipe: !writing.no_recipe && writing.strip_metadata != Some(StripMetadata::All),
+            on_exists: writing.on_exists,
+        }
+    }
+
+    /// Whether a recipe may say this about how results are written.
+    pub(crate) fn is_field(name: &str, value: &str) -> bool {
+        match name {
+            "strip_gps" | "progressive" => value == "true",
+            "quality" => value.parse::<u32>().is_ok_and(|quality| (1..=100).contains(&quality)),
+            "depth" => ["Eight", "Sixteen", "Float"].contains(&value),
+            _ => false,
         }
     }
 
     /// Stands for the way in which results are written.
     pub(crate) fn way(&self) -> String {
-        format!("metadata {}, recipe {}", !self.strip_metadata, self.keep_recipe)
+        format!("{:?}, recipe {}", self.fields, self.keep_recipe)
     }
 
-    /// The node that writes an output to a file, `again` when that may have been done already.
-    pub(crate) fn save(&self, output: &str, path: &str, recipe: Option<&str>, again: bool, origin: &str) -> Binding {
+    /// The node that writes an output to a file, `again` when that may have been done already. The `origin` of the picture is its
+    /// recipe, and the same in a line.
+    pub(crate) fn save(&self, output: &str, path: &str, origin: Option<&(String, String)>, again: bool) -> Binding {
         // What is there was already looked at when the name was chosen; this is for files that come in between.
         let on_exists = match self.on_exists {
             _ if again => "Overwrite",
@@ -191,11 +218,15 @@ impl Saving {
             Some(OnExists::Overwrite) => "Overwrite",
             Some(OnExists::Error) => "Error",
         };
-        let strip = self.strip_metadata;
-        let recipe = recipe.map_or_else(|| "None".to_owned(), |recipe| format!("Some({})", ron_text(recipe)));
-        let fields =
-            format!("(path: {}, strip_metadata: {strip}, recipe: {recipe}, on_exists: {on_exists})", ron_text(path));
-        Binding { name: output.to_owned(), kind: "Save".to_owned(), fields, origin: origin.to_owned() }
+        let mut fields = format!("(path: {}, on_exists: {on_exists}", ron_text(path));
+        for (name, value) in &self.fields {
+            fields.push_str(&format!(", {name}: {value}"));
+        }
+        if let Some((recipe, line)) = origin {
+            fields.push_str(&format!(", recipe: Some({}), parameters: Some({})", ron_text(recipe), ron_text(line)));
+        }
+        fields.push(')');
+        Binding { name: output.to_owned(), kind: "Save".to_owned(), fields, origin: "-o".to_owned() }
     }
 }
 

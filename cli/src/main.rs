@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Graph(verb) => commands::graph::run(&terminal, &verb),
         Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
         Verb::Cache(verb) => commands::cache::run(&terminal, &verb),
+        Verb::Inspect { file } => commands::inspect::run(&terminal, &file),
         Verb::Limits => commands::limits::run(),
         Verb::Doctor { files } if files.is_empty() => commands::doctor::run(&terminal),
         Verb::Doctor { files } => commands::doctor::look(&terminal, &files),

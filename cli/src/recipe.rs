@@ -3,7 +3,10 @@
 //! `upweave run result.png photo=photo.jpg` repeats it. A recipe may come from a stranger, so it is read with care: it is
 //! checked like every graph, and it must not read or write files on its own.
 
-use crate::{job::Recipe, library::Shelf};
+use crate::{
+    job::{Recipe, Saving},
+    library::Shelf,
+};
 use engine::{Setting, Text};
 use nodes::limits::Limits;
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,9 @@ struct Kept {
     set: Vec<(String, String)>,
     /// Digests of the embedded models.
     models: BTreeMap<String, String>,
+    /// How the result is written, where that is not usual: parameters of `Save`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    save: BTreeMap<String, String>,
     /// Digests of the pictures that fed the inputs, and what else did.
     #[serde(default)]
     inputs: BTreeMap<String, String>,
@@ -39,8 +45,28 @@ pub(crate) struct Base(Kept);
 
 impl Base {
     /// Of a graph that was built: only then all its parts are known.
-    pub(crate) fn new(recipe: &Recipe) -> Self {
-        Self(kept(recipe))
+    pub(crate) fn new(recipe: &Recipe, saving: &Saving) -> Self {
+        Self(Kept { save: saving.fields.clone(), ..kept(recipe) })
+    }
+
+    /// What matters of it in a line, in the form that stable-diffusion-webui has introduced and many programs read.
+    pub(crate) fn line(&self) -> String {
+        let Kept { graph, preset, set, upweave, .. } = &self.0;
+        let set = |name: &str| set.iter().rfind(|(target, _)| target == name).map(|(_, value)| value.as_str());
+        let sampled = self.0.files.get(graph).is_some_and(|text| text.contains("\"steps\""));
+        let steps = set("steps").unwrap_or(if sampled { "4" } else { "1" });
+        let mut line = format!(
+            "{}\nSteps: {steps}, Sampler: Upweave, Seed: {}",
+            preset.as_deref().unwrap_or("universal"),
+            set("seed").unwrap_or("0")
+        );
+        for (name, shown) in [("creativity", "Denoising strength"), ("scale", "Upscale by")] {
+            if let Some(value) = set(name) {
+                line.push_str(&format!(", {shown}: {value}"));
+            }
+        }
+        line.push_str(&format!(", Model: {}, Version: Upweave {upweave}", graph.replace(",", " ")));
+        line
     }
 
     /// The recipe as a text to keep, with what fed the inputs.
@@ -63,8 +89,42 @@ fn kept(recipe: &Recipe) -> Kept {
         preset: recipe.preset.clone(),
         set: set.map(|setting| (setting.target.clone(), setting.value.clone())).collect(),
         models: models.collect(),
+        save: BTreeMap::new(),
         inputs: BTreeMap::new(),
     }
+}
+
+/// What a file keeps, as a text and taken apart; nothing when it is no picture or keeps nothing.
+fn kept_in(path: &str, limits: &Limits) -> Result<Option<Kept>, String> {
+    let Ok(Some(text)) = nodes::files::recipe(path, limits) else { return Ok(None) };
+    let kept: Kept =
+        serde_json::from_str(&text).map_err(|error| format!("the recipe in `{path}` cannot be read: {error}"))?;
+    match kept.save.iter().find(|(name, value)| !Saving::is_field(name, value)) {
+        Some((name, _)) => Err(format!("the recipe in `{path}` wants to save in a way that is not known: `{name}`")),
+        None => Ok(Some(kept)),
+    }
+}
+
+/// The recipe in a picture for people, a line each.
+///
+/// # Errors
+/// When there is one that cannot be read.
+pub(crate) fn described(path: &str, limits: &Limits) -> Result<Option<Vec<(String, String)>>, String> {
+    let Some(kept) = kept_in(path, limits)? else { return Ok(None) };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut lines = vec![pair("made by", &format!("Upweave {}", kept.upweave)), pair("graph", &kept.graph)];
+    lines.extend(kept.preset.iter().map(|preset| pair("preset", preset)));
+    lines.extend(kept.set.iter().map(|(name, value)| pair(name, value)));
+    lines.extend(kept.save.iter().map(|(name, value)| pair(name, value)));
+    lines.extend(kept.inputs.iter().map(|(name, value)| (format!("from {name}"), value.clone())));
+    lines.extend(kept.models.iter().map(|(name, value)| (format!("model {name}"), value.clone())));
+    lines.extend(kept.files.keys().map(|name| pair("holds", name)));
+    Ok(Some(lines))
+}
+
+/// How the result in a picture was written.
+pub(crate) fn saving_of(path: &str, limits: &Limits) -> BTreeMap<String, String> {
+    kept_in(path, limits).ok().flatten().map(|kept| kept.save).unwrap_or_default()
 }
 
 /// The recipe that a picture file holds; nothing when it is no picture or holds none.
@@ -72,9 +132,7 @@ fn kept(recipe: &Recipe) -> Kept {
 /// # Errors
 /// When there is one that must not or cannot be run.
 pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, String> {
-    let Ok(Some(text)) = nodes::files::recipe(path, limits) else { return Ok(None) };
-    let kept: Kept =
-        serde_json::from_str(&text).map_err(|error| format!("the recipe in `{path}` cannot be read: {error}"))?;
+    let Some(kept) = kept_in(path, limits)? else { return Ok(None) };
     let Some(graph) = kept.files.get(&kept.graph) else {
         return Err(format!("the recipe in `{path}` has no graph"));
     };
@@ -89,9 +147,12 @@ pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, 
         settings: set.collect(),
         shelf: Shelf::with(kept.files),
     };
-    if let Ok(built) = engine::build(&recipe.request(Vec::new(), Vec::new()))
-        && let Some(node) = built.graph.nodes().iter().find(|node| touches_files(node.kind_name()))
-    {
+    // What cannot be built by itself could be another graph once files are bound to it.
+    let built = engine::build(&recipe.request(Vec::new(), Vec::new())).map_err(|found| {
+        let first = found.items.first().map_or("unknown", |item| item.message.as_str());
+        format!("the graph of the recipe in `{path}` has mistakes: {first}")
+    })?;
+    if let Some(node) = built.graph.nodes().iter().find(|node| touches_files(node.kind_name())) {
         let kind = node.kind_name();
         return Err(format!("the recipe in `{path}` wants to use files by itself (`{}` is a `{kind}`)", node.id));
     }
@@ -112,7 +173,8 @@ mod tests {
     }
 
     fn text(recipe: &Recipe) -> String {
-        Base::new(recipe).text(BTreeMap::new()).unwrap()
+        let saving = Saving { fields: BTreeMap::new(), keep_recipe: true, on_exists: None };
+        Base::new(recipe, &saving).text(BTreeMap::new()).unwrap()
     }
 
     fn written(folder: &std::path::Path, text: &str) -> String {

@@ -8,7 +8,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// Part of every key: raise it when the engine itself computes something differently.
-const CACHE_VERSION: u64 = 2;
+const CACHE_VERSION: u64 = 3;
 
 /// What a key is made of, by name, as a person can read it. What is long is told by its digest.
 pub type Parts = BTreeMap<String, String>;

@@ -1,5 +1,6 @@
 use crate::{
     backend::{self, Precision},
+    pixel::spread,
     upscale,
 };
 use engine::{
@@ -57,8 +58,9 @@ impl Node for Restore {
         Forecast { outputs: self.gives(seen), ..cost.unwrap_or_default() }
     }
 
-    fn reach(&self, _: &Shapes) -> Option<Reach> {
-        Some(Reach { fields: vec!["image"], factor: 1, halo: self.precision.faithful().ok()?.radius() })
+    fn reach(&self, seen: &Shapes) -> Option<Reach> {
+        let halo = self.precision.faithful().ok()?.radius() + spread::reach(seen.first_picture()?.channels());
+        Some(Reach { fields: vec!["image"], factor: 1, halo })
     }
 
     fn check(&self) -> Vec<Failure> {

@@ -1,4 +1,4 @@
-use crate::files::{self, Encoder, Encoding, Format, OnExists, Writing};
+use crate::files::{self, Encoder, Encoding, Format, OnExists, Strip, Writing};
 use engine::{
     Blame, Cx, Failure, Forecast, In, Node, NodeResult, Shape, Shapes, Sink,
     digest::{Digest, Digester},
@@ -24,18 +24,21 @@ pub(crate) enum Depth {
     Eight,
     /// 16 bits, where the format has them.
     Sixteen,
+    /// 32-bit floating point, where the format has it (TIFF).
+    Float,
 }
 
 engine::node! {
     /// Writes a picture to a file, and gives the bytes of the file.
     ///
     /// The file appears whole or not at all: it is written under another name in the same folder, flushed to the disk
-    /// and renamed. Colour profile, EXIF, XMP and resolution go along as far as the format has a place for them (PNG
-    /// and JPEG: all; WebP: profile and EXIF; TIFF: profile), 16 bits and alpha stay where the format has them, and
-    /// what was read grey is written grey. Where a format has no alpha (JPEG, PNM, HDR) the picture is laid on white.
+    /// and renamed. Colour profile, EXIF, XMP, IPTC, resolution and the texts of PNG go along as far as the format has a
+    /// place for them (PNG: all; JPEG: all but texts; WebP: profile, EXIF, XMP; TIFF: profile, XMP, IPTC, resolution).
+    /// Sizes in them are told anew, and small pictures of what was before are left out. 16 bits and alpha stay where the
+    /// format has them, and what was read grey is written grey. Where a format has no alpha (JPEG, PNM, HDR) the picture is laid on white.
     /// Samples are rounded to the nearest step; what lies outside of 0 to 1 is cut. Pictures written as EXR or HDR are
     /// turned to linear light by the sRGB curve.
-    pub struct Save, version 1 {
+    pub struct Save, version 2 {
         /// Picture to write.
         image: In<Image>,
         /// The file, from the folder that the command runs in.
@@ -48,10 +51,18 @@ engine::node! {
         quality: u32 = 92,
         /// Bits per sample.
         depth: Depth = Depth::Auto,
-        /// Leaves out colour profile, EXIF, XMP and resolution.
+        /// Whether JPEG is written so that it shows roughly before it is all there, and mostly becomes smaller.
+        progressive: bool = false,
+        /// Leaves out colour profile, EXIF, XMP, IPTC, texts and resolution.
         strip_metadata: bool = false,
-        /// A text that tells how the picture was made; `upweave run picture.png` reads it. Kept in PNG and JPEG files.
+        /// Leaves out where the picture was taken.
+        strip_gps: bool = false,
+        /// A text that tells how the picture was made; `upweave run picture.png` reads it. Kept in PNG, JPEG, WebP and TIFF
+        /// files.
         recipe: Option<String>,
+        /// A line that tells the same in the form of other programs (`parameters`), which their readers understand. Kept in
+        /// PNG files, and in JPEG and WebP files that have no EXIF of their own.
+        parameters: Option<String>,
         /// What happens when the file is there already.
         #[schemars(extend("x-outside" = true))]
         on_exists: OnExists = OnExists::Overwrite,
@@ -78,9 +89,16 @@ impl Save {
                 Depth::Auto => None,
                 Depth::Eight => Some(SampleDepth::Eight),
                 Depth::Sixteen => Some(SampleDepth::Sixteen),
+                Depth::Float => Some(SampleDepth::Float),
             },
-            metadata: !self.strip_metadata,
+            strip: match (self.strip_metadata, self.strip_gps) {
+                (true, _) => Strip::All,
+                (false, true) => Strip::Gps,
+                (false, false) => Strip::Nothing,
+            },
+            progressive: self.progressive,
             recipe: self.recipe.clone(),
+            parameters: self.parameters.clone(),
         })
     }
 }

@@ -1,6 +1,9 @@
 use crate::{
     backend::{self, Precision, Watched},
-    pixel::resample::{self, Filter},
+    pixel::{
+        resample::{self, Filter},
+        spread,
+    },
 };
 use engine::{
     Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
@@ -8,7 +11,7 @@ use engine::{
     value::{Damage, Image, Size, Type},
 };
 use models::{Factor, Faithful};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Greatest factor of one pass.
 const MOST: f64 = 4.0;
@@ -19,9 +22,10 @@ engine::node! {
     /// The network enlarges by 2 or 4 and works at the size of the picture that comes in. Other factors take the next
     /// larger one and reduce its result (Lanczos). When `damage` says that the picture is to be restored, the network is
     /// told how strong noise, JPEG compression and blur are and removes them on the way; at `scale: 1` that is all it does.
-    /// Alpha is enlarged on its own (bicubic); colour profile, EXIF and resolution are carried along. Works in tiles,
+    /// Alpha is enlarged on its own (bicubic), and visible colours are spread under what is transparent, so that no rim
+    /// shows; colour profile, EXIF and resolution are carried along. Works in tiles,
     /// whose size changes time and memory, never a pixel.
-    pub struct Upscale, version 1 {
+    pub struct Upscale, version 2 {
         /// Picture to enlarge.
         image: In<Image>,
         /// What was measured of its damage; without it the picture is taken for clean.
@@ -99,12 +103,15 @@ impl Node for Upscale {
         forecast
     }
 
-    fn reach(&self, _: &Shapes) -> Option<Reach> {
+    fn reach(&self, seen: &Shapes) -> Option<Reach> {
         let Scalar::Given(scale) = self.scale else { return None };
         let factor = self.factor(scale).ok()?.get();
         // Between whole factors the result is resampled, with a phase that depends on the whole picture.
         (f64::from(factor) == scale)
-            .then(|| Some(Reach { fields: vec!["image"], factor, halo: self.precision.faithful().ok()?.radius() }))
+            .then(|| {
+                let halo = self.precision.faithful().ok()?.radius() + spread::reach(seen.first_picture()?.channels());
+                Some(Reach { fields: vec!["image"], factor, halo })
+            })
             .flatten()
     }
 
@@ -173,6 +180,7 @@ pub(crate) fn enlarge(
     precision: Precision,
 ) -> NodeResult<Vec<f32>> {
     let rgb = backend::colours(image);
+    let rgb = spread::colours(image, &rgb).map_or(rgb, Cow::Owned);
     let place = cx.place(image.size());
     let picture = backend::picture(&rgb, image.size(), (place.x, place.y))?;
     let mut watch = Watched { cx, part: 0, parts: 1 };

@@ -20,7 +20,7 @@ const PLAIN: &str = r#"Graph(format: 1, inputs: {"photo": Image}, outputs: {"pho
 })"#;
 
 /// Whoever waits longer waits for something that will not come.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn full() -> bool {
     std::env::var_os("UPWEAVE_FAULTS").is_some_and(|value| value == "full")
@@ -60,10 +60,14 @@ impl Place {
 
     /// Waits until so many results are there.
     fn wait(&self, results: usize) {
-        let begun = Instant::now();
-        while files(&self.at("out")).len() < results {
-            assert!(begun.elapsed() < PATIENCE, "{} of {results} results", files(&self.at("out")).len());
+        let (mut last, mut there) = (Instant::now(), 0);
+        while there < results {
             thread::sleep(Duration::from_millis(50));
+            let now = files(&self.at("out")).len();
+            if now > there {
+                (last, there) = (Instant::now(), now);
+            }
+            assert!(last.elapsed() < PATIENCE, "{there} of {results} results");
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     terminal::{self, Terminal},
 };
 use engine::{Binding, Blame, Device, Event, Failure, Store, World, digest::Digester, filesystem::OsFilesystem};
+use nodes::{files::Lost, limits::Limits};
 use serde_json::json;
 use std::{
     cell::OnceCell,
@@ -70,6 +71,8 @@ pub(crate) struct Made {
     pub seconds: f64,
     /// What is to be printed on stdout.
     pub lines: Vec<String>,
+    /// What is worth knowing about it.
+    pub notes: Vec<String>,
 }
 
 /// Where pictures are made, and who listens.
@@ -116,7 +119,7 @@ impl Batch {
         // Building the graph opens the files that it is made of: only then the recipe is known.
         if self.progress.base.get().is_none() {
             engine::build(&self.recipe.request(Vec::new(), Vec::new()))?;
-            let _ = self.progress.base.set(recipe::Base::new(&self.recipe));
+            let _ = self.progress.base.set(recipe::Base::new(&self.recipe, &self.saving));
         }
         let work = if keeper.keeps() { self.work_of(source.as_deref())? } else { None };
         if let Some(work) = &work
@@ -202,11 +205,12 @@ impl Batch {
     ) -> Result<Made, Wrong> {
         let terminal = at.terminal;
         let text = self.recipe_text(job.source.as_deref())?;
-        let embedded = text.as_deref().filter(|_| self.saving.keep_recipe);
+        let line = self.progress.base.get().map(recipe::Base::line).unwrap_or_default();
+        let embedded = text.clone().filter(|_| self.saving.keep_recipe).map(|text| (text, line));
         let mut bindings = Vec::new();
         for (output, path) in self.outputs.iter().zip(&job.paths) {
             let path = job::path_text(path).map_err(|message| Failure::new(Blame::Graph, message))?;
-            bindings.push(self.saving.save(&output.name, path, embedded, job.again, "-o"));
+            bindings.push(self.saving.save(&output.name, path, embedded.as_ref(), job.again));
         }
         let built = engine::build(&self.recipe.request(job.inputs, bindings))?;
         report::diagnostics(terminal, &built.warnings);
@@ -224,6 +228,7 @@ impl Batch {
         });
         let start = Instant::now();
         let name = picture.name();
+        let notes = notes(&name, job.source.as_deref(), &self.limits);
         terminal.event(json!({ "event": "started", "input": name, "output": job.paths }));
         let world = World {
             store: &self.kept,
@@ -249,14 +254,14 @@ impl Batch {
             let bytes = fs::read(&path).map_err(|error| unwritable("to stdout", &error))?;
             terminal::bytes(&bytes).map_err(|error| unwritable("to stdout", &error))?;
             drop(job.scratch);
-            return Ok(Made { lines, seconds, outputs: Vec::new() });
+            return Ok(Made { lines, seconds, notes, outputs: Vec::new() });
         }
         let published = |output: &super::Output| outcome.published.get(&format!("out:{}", output.name)).cloned();
         let outputs: Vec<PathBuf> = self.outputs.iter().filter_map(published).collect();
         if let Some(text) = &text {
             outputs.iter().for_each(|file| made::remember(&self.kept, &self.limits, file, text));
         }
-        Ok(Made { outputs, seconds, lines })
+        Ok(Made { outputs, seconds, lines, notes })
     }
 
     /// The file that a picture lies in. Stdin becomes one: a picture is read more than once, its header first.
@@ -328,6 +333,17 @@ impl Batch {
             _ => 1.0,
         })
     }
+}
+
+/// What a file holds that the result will not.
+fn notes(name: &str, source: Option<&Path>, limits: &Limits) -> Vec<String> {
+    let lost = source
+        .and_then(Path::to_str)
+        .and_then(|path| nodes::files::probe(path, limits).ok())
+        .map_or(Lost::default(), |header| header.lost);
+    let inks = lost.inks.then(|| format!("`{name}` is made of four inks (CMYK): it became RGB, without its profile"));
+    let first = lost.pictures.then(|| format!("`{name}` holds several pictures: only the first was taken"));
+    inks.into_iter().chain(first).collect()
 }
 
 /// What names may tell of a picture.

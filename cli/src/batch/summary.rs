@@ -50,6 +50,7 @@ impl Summary {
                     terminal.clear();
                     made.lines.iter().for_each(|line| print(line));
                 }
+                made.notes.iter().for_each(|note| terminal.note(note));
                 for output in &made.outputs {
                     terminal.say(&format!("{}  {}", output.display(), speed::duration(made.seconds)));
                     terminal.event(json!({

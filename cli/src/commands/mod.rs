@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod doctor;
 pub(crate) mod graph;
+pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod manual;
 pub(crate) mod nodes;

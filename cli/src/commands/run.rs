@@ -58,12 +58,17 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> 
     if terminal.json() && args.files.output.iter().any(|output| output == "-" || output.ends_with("=-")) {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());
     }
+    // As the recipe says, unless something else was typed.
+    let mut saving = Saving::new(&args.files.writing);
+    for (name, value) in recipe::saving_of(&args.graph, &limits) {
+        saving.fields.entry(name).or_insert(value);
+    }
     let batch = Batch {
         recipe,
         inputs,
         picture_input,
         outputs,
-        saving: Saving::new(&args.files.writing),
+        saving,
         scale: None,
         limits,
         dry_run: args.shown.dry_run,

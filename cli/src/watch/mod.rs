@@ -39,7 +39,7 @@ use std::{
 };
 
 /// So many pictures are begun before the folder is looked at again.
-const WAVE: usize = 64;
+const WAVE: usize = 256;
 /// So many different settings are held ready.
 const MOST_BATCHES: usize = 64;
 
@@ -255,6 +255,7 @@ impl<'a> Watch<'a> {
         batch.work(terminal, self.stop, &pictures, &account, &mut |index, outcome| {
             let settled = match &outcome {
                 Outcome::Made(made) => {
+                    made.notes.iter().for_each(|note| terminal.note(note));
                     for output in &made.outputs {
                         terminal.say(&format!("{}  {}", output.display(), speed::duration(made.seconds)));
                     }

@@ -25,9 +25,10 @@ pub(crate) fn encode(value: &Value) -> (Vec<u8>, Vec<Block<'_>>) {
         Value::Image(v) => {
             head.u32(0).size(v.size()).u32(v.channels() as u32).metadata(&v.metadata);
             blocks.push(Block::Samples(v.samples().into()));
-            for block in [&v.metadata.icc, &v.metadata.exif, &v.metadata.xmp] {
+            for block in [&v.metadata.icc, &v.metadata.exif, &v.metadata.xmp, &v.metadata.iptc] {
                 blocks.push(Block::Bytes(block.as_deref().unwrap_or_default().into()));
             }
+            blocks.push(Block::Bytes(texts_to_bytes(&v.metadata.texts).into()));
         }
         Value::Mask(v) => {
             head.u32(1).size(v.size());
@@ -93,9 +94,10 @@ pub(crate) fn decode(
             let (size, channels) = (head.size()?, head.u32()? as usize);
             let mut metadata = head.metadata()?;
             let samples = blocks.samples(size.area().checked_mul(channels as u64)?)?;
-            for block in [&mut metadata.icc, &mut metadata.exif, &mut metadata.xmp] {
+            for block in [&mut metadata.icc, &mut metadata.exif, &mut metadata.xmp, &mut metadata.iptc] {
                 *block = Some(blocks.bytes()?).filter(|bytes| !bytes.is_empty());
             }
+            metadata.texts = texts_of_bytes(&blocks.bytes()?)?;
             (channels == 3 || channels == 4)
                 .then(|| Value::Image(Arc::new(Image::new(size, channels, samples, Arc::new(metadata)))))?
         }
@@ -211,6 +213,29 @@ impl Reader<'_> {
     }
 }
 
+fn texts_to_bytes(texts: &[(String, String)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in texts.iter().flat_map(|(keyword, text)| [keyword, text]) {
+        bytes.extend((text.len() as u32).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+fn texts_of_bytes(bytes: &[u8]) -> Option<Vec<(String, String)>> {
+    let (mut texts, mut rest) = (Vec::new(), bytes);
+    let next = |rest: &mut &[u8]| {
+        let (length, after) = rest.split_first_chunk()?;
+        let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        *rest = after;
+        String::from_utf8(text.to_vec()).ok()
+    };
+    while !rest.is_empty() {
+        texts.push((next(&mut rest)?, next(&mut rest)?));
+    }
+    Some(texts)
+}
+
 struct Blocks(std::vec::IntoIter<Block<'static>>);
 
 impl Blocks {
@@ -239,6 +264,8 @@ mod tests {
         let size = Size::new(3, 2);
         let metadata = Metadata {
             icc: Some(vec![1, 2, 3]),
+            iptc: Some(vec![0x1c, 2]),
+            texts: vec![("Title".to_owned(), "Möwe".to_owned()), ("Author".to_owned(), String::new())],
             dpi: Some((72.0, 96.5)),
             depth: SampleDepth::Sixteen,
             grey: true,

@@ -38,6 +38,10 @@ pub struct Metadata {
     pub exif: Option<Vec<u8>>,
     /// XMP packet.
     pub xmp: Option<Vec<u8>>,
+    /// IPTC records.
+    pub iptc: Option<Vec<u8>>,
+    /// Texts with their keywords, as PNG has them.
+    pub texts: Vec<(String, String)>,
     /// Dots per inch, horizontal and vertical.
     pub dpi: Option<(f64, f64)>,
     /// Bits per sample in the file.
@@ -168,8 +172,10 @@ impl Image {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let blocks = [&self.metadata.icc, &self.metadata.exif, &self.metadata.xmp];
-        self.samples.len() * size_of::<f32>() + blocks.into_iter().flatten().map(Vec::len).sum::<usize>()
+        let Metadata { icc, exif, xmp, iptc, texts, .. } = &*self.metadata;
+        let blocks = [icc, exif, xmp, iptc].into_iter().flatten().map(Vec::len);
+        let texts = texts.iter().map(|(keyword, text)| keyword.len() + text.len());
+        self.samples.len() * size_of::<f32>() + blocks.chain(texts).sum::<usize>()
     }
 
     pub(super) fn digest_into(&self, d: &mut Digester) {
@@ -182,8 +188,13 @@ impl Image {
 
 impl Metadata {
     fn digest_into(&self, d: &mut Digester) {
-        for block in [&self.icc, &self.exif, &self.xmp] {
+        for block in [&self.icc, &self.exif, &self.xmp, &self.iptc] {
             d.bytes(block.as_deref().unwrap_or_default());
+        }
+        d.u64(self.texts.len() as u64);
+        for (keyword, text) in &self.texts {
+            d.text(keyword);
+            d.text(text);
         }
         let (x, y) = self.dpi.unwrap_or((0.0, 0.0));
         d.f64(x);

@@ -1,6 +1,6 @@
 //! From the bytes of a file to a picture.
 
-use super::{Header, exif, jpeg, png};
+use super::{Header, Lost, exif, gif, jpeg, png, texts, webp};
 use crate::{
     limits::{Limits, METADATA_BYTES},
     pixel::{
@@ -31,7 +31,17 @@ pub(super) fn header(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<He
         if turns(source.orientation()) {
             size = Size::new(size.height, size.width);
         }
-        Ok(Header { size, channels })
+        let lost = Lost {
+            inks: source.format == ImageFormat::Jpeg && jpeg::is_cmyk(bytes),
+            pictures: match source.format {
+                ImageFormat::Png => png::is_animated(bytes),
+                ImageFormat::WebP => webp::is_animated(bytes),
+                ImageFormat::Gif => gif::is_animated(bytes),
+                ImageFormat::Tiff => exif::has_more(bytes),
+                _ => false,
+            },
+        };
+        Ok(Header { size, channels, lost })
     })
 }
 
@@ -144,11 +154,19 @@ impl<'a> Source<'a> {
             ImageFormat::Tiff => exif::dpi(self.bytes),
             _ => None,
         };
+        let texts = texts::of(self.bytes);
+        let iptc = match self.format {
+            ImageFormat::Jpeg => jpeg::iptc(self.bytes),
+            ImageFormat::Tiff => exif::iptc(self.bytes),
+            _ => texts.iptc,
+        };
         let metadata = Metadata {
             dpi: dpi.or_else(|| exif.as_deref().and_then(exif::dpi)),
             icc,
             exif,
             xmp,
+            iptc: iptc.filter(small),
+            texts: texts.all,
             depth: match colour {
                 ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => SampleDepth::Sixteen,
                 ColorType::Rgb32F | ColorType::Rgba32F => SampleDepth::Float,

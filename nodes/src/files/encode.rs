@@ -1,9 +1,10 @@
 //! From a picture, whole or strip by strip, to the bytes of a file.
 
 use super::{
-    jpeg,
+    carry::{self, Strip},
+    iptc, jpeg,
     pixels::{Layout, Pixels},
-    png as chunks,
+    png as chunks, tiff,
 };
 use engine::{
     Blame, Failure, NodeResult,
@@ -18,7 +19,6 @@ use std::{
     io::{self, Seek, SeekFrom, Write},
     path::Path,
     rc::Rc,
-    sync::Arc,
 };
 
 /// A format that pictures are written in.
@@ -33,9 +33,9 @@ pub(crate) enum Format {
     Png,
     /// Lossy, 8 bits, no alpha, all metadata. At most 65,535 pixels an edge.
     Jpeg,
-    /// Lossless, 8 bits, alpha, ICC and EXIF. At most 16,383 pixels an edge.
+    /// Lossless, 8 bits, alpha, ICC, EXIF and XMP. At most 16,383 pixels an edge.
     WebP,
-    /// Uncompressed, 8 or 16 bits or floating point, alpha, ICC.
+    /// Lossless, 8 or 16 bits or floating point, alpha, ICC, XMP, IPTC and resolution.
     Tiff,
     /// Uncompressed, 8 bits, alpha, no metadata.
     Bmp,
@@ -76,9 +76,10 @@ impl Format {
 
     pub(super) fn has_grey(self, alpha: bool) -> bool {
         match self {
-            Self::Png | Self::WebP | Self::Tga => true,
+            Self::Png | Self::Tga => true,
             Self::Jpeg | Self::Tiff | Self::Bmp | Self::Pnm => !alpha,
-            Self::Auto | Self::Qoi | Self::Exr | Self::Hdr => false,
+            // WebP holds colours in any case.
+            Self::Auto | Self::WebP | Self::Qoi | Self::Exr | Self::Hdr => false,
         }
     }
 
@@ -109,10 +110,14 @@ pub(crate) struct Encoding {
     pub(crate) quality: u8,
     /// Bits per sample; `None` for those of the file that was read.
     pub(crate) depth: Option<SampleDepth>,
-    /// Whether metadata goes along.
-    pub(crate) metadata: bool,
+    /// What of the metadata is left out.
+    pub(crate) strip: Strip,
+    /// Whether JPEG is written so that it shows roughly before it is all there.
+    pub(crate) progressive: bool,
     /// A text that tells how the picture was made.
     pub(crate) recipe: Option<String>,
+    /// The same in a line that readers of other programs understand.
+    pub(crate) parameters: Option<String>,
 }
 
 /// A picture on its way into a file. It comes in strips, from top to bottom; the bytes do not depend on how it is cut.
@@ -123,7 +128,7 @@ pub(crate) struct Encoder<W: Write + Seek + 'static> {
     how: Encoding,
     frame: Size,
     layout: Layout,
-    metadata: Arc<Metadata>,
+    metadata: Metadata,
     body: Body<W>,
     /// Where the bytes go; the encoder of PNG has the other handle.
     out: Target<W>,
@@ -152,9 +157,10 @@ impl<W: Write + Seek + 'static> Encoder<W> {
             .hint("write a `.png` or `.tif` file"));
         }
         let layout = Layout::new(first, &how);
+        let metadata = carry::with_origin(carry::fitting(&first.metadata, frame, how.strip), &how);
         let mut out = Target(Rc::new(RefCell::new(Open { inner: out, failed: None })));
         let body = match how.format {
-            Format::Auto | Format::Png => Body::Png(Box::new(png(&first.metadata, frame, layout, &how, out.clone())?)),
+            Format::Auto | Format::Png => Body::Png(Box::new(png(&metadata, frame, layout, &how, out.clone())?)),
             Format::Pnm => {
                 // Written here: the encoder of the image crate has no 16-bit form.
                 let most = if layout.depth == SampleDepth::Eight { 255 } else { 65_535 };
@@ -170,7 +176,7 @@ impl<W: Write + Seek + 'static> Encoder<W> {
                 Body::Whole(bytes)
             }
         };
-        Ok(Self { how, frame, layout, metadata: first.metadata.clone(), body, out })
+        Ok(Self { how, frame, layout, metadata, body, out })
     }
 
     /// Adds the next rows.
@@ -273,9 +279,9 @@ impl<W: Seek> Seek for Target<W> {
 }
 
 /// The colour profile, when it fits: one describes either grey or colours, and would be wrong for the other kind.
-fn profile<'a>(metadata: &'a Metadata, layout: Layout, how: &Encoding) -> Option<&'a Vec<u8>> {
+fn profile(metadata: &Metadata, layout: Layout) -> Option<&Vec<u8>> {
     let fits = |icc: &&Vec<u8>| (icc.get(16..20) == Some(b"GRAY")) == layout.grey;
-    metadata.icc.as_ref().filter(|_| how.metadata).filter(fits)
+    metadata.icc.as_ref().filter(fits)
 }
 
 fn png<W: Write>(
@@ -293,17 +299,28 @@ fn png<W: Write>(
         (false, true) => png::ColorType::Rgba,
     };
     info.bit_depth = if layout.depth == SampleDepth::Eight { png::BitDepth::Eight } else { png::BitDepth::Sixteen };
-    info.icc_profile = profile(meta, layout, how).map(|block| Cow::Owned(block.clone()));
-    info.exif_metadata = meta.exif.as_ref().filter(|_| how.metadata).map(|block| Cow::Owned(block.clone()));
-    info.pixel_dims = meta.dpi.filter(|_| how.metadata).map(|(x, y)| {
+    info.icc_profile = profile(meta, layout).map(|block| Cow::Owned(block.clone()));
+    info.exif_metadata = meta.exif.as_ref().map(|block| Cow::Owned(block.clone()));
+    info.pixel_dims = meta.dpi.map(|(x, y)| {
         let per_metre = |dpi: f64| (dpi / 0.0254).round().clamp(1.0, f64::from(i32::MAX)) as u32;
         png::PixelDimensions { xppu: per_metre(x), yppu: per_metre(y), unit: png::Unit::Meter }
     });
     let mut encoder = png::Encoder::with_info(out, info).map_err(png_failed)?;
     encoder.set_compression(png::Compression::Fast);
     let text = |block: &[u8]| std::str::from_utf8(block).ok().map(str::to_owned);
-    if let Some(xmp) = meta.xmp.as_ref().filter(|_| how.metadata).and_then(|block| text(block)) {
+    if let Some(xmp) = meta.xmp.as_ref().and_then(|block| text(block)) {
         encoder.add_itxt_chunk(chunks::XMP.to_owned(), xmp).map_err(png_failed)?;
+    }
+    for (keyword, text) in &meta.texts {
+        // What was read may be longer or odder than what may be written: then it is left out.
+        let latin = text.chars().all(|c| u32::from(c) < 256);
+        let _ = match latin {
+            true => encoder.add_text_chunk(keyword.clone(), text.clone()),
+            false => encoder.add_itxt_chunk(keyword.clone(), text.clone()),
+        };
+    }
+    if let Some(iptc) = &meta.iptc {
+        encoder.add_text_chunk(chunks::IPTC.to_owned(), iptc::to_text(iptc)).map_err(png_failed)?;
     }
     if let Some(recipe) = &how.recipe {
         encoder.add_itxt_chunk(chunks::RECIPE.to_owned(), recipe.clone()).map_err(png_failed)?;
@@ -327,11 +344,8 @@ fn whole(
     how: &Encoding,
     mut out: impl Write + Seek,
 ) -> NodeResult<()> {
-    let icc = profile(meta, layout, how);
-    let exif = meta.exif.as_ref().filter(|_| how.metadata);
-    let xmp = meta.xmp.as_ref().filter(|_| how.metadata);
+    let icc = profile(meta, layout);
     let failed = |error: ImageError| unwritten(how.format, &error);
-    let refused = |error| failed(ImageError::Unsupported(error));
     // What all encoders have in common.
     fn put(encoder: impl ImageEncoder, bytes: &[u8], size: Size, layout: Layout) -> Result<(), ImageError> {
         encoder.write_image(bytes, size.width, size.height, layout.colour())
@@ -340,49 +354,60 @@ fn whole(
         // Written as the rows come.
         Format::Auto | Format::Png | Format::Pnm => Err(Failure::internal("rows were held that need not be")),
         Format::Jpeg => {
-            let mut file = Vec::new();
-            let mut encoder = codecs::jpeg::JpegEncoder::new_with_quality(&mut file, how.quality.clamp(1, 100));
-            // A profile above 255 segments, or EXIF above one, cannot be written; the picture still can.
-            if let Some(icc) = icc.filter(|icc| icc.len() < 255 * 65_519) {
-                encoder.set_icc_profile(icc.clone()).map_err(refused)?;
-            }
-            if let Some(exif) = exif.filter(|exif| exif.len() + 6 <= jpeg::SEGMENT) {
-                encoder.set_exif_metadata(exif.clone()).map_err(refused)?;
-            }
-            if let Some((x, y)) = meta.dpi.filter(|_| how.metadata) {
-                let whole = |dpi: f64| dpi.round().clamp(1.0, 65_535.0) as u16;
-                encoder.set_pixel_density(codecs::jpeg::PixelDensity {
-                    density: (whole(x), whole(y)),
-                    unit: codecs::jpeg::PixelDensityUnit::Inches,
-                });
-            }
-            put(encoder, bytes, size, layout).map_err(failed)?;
-            jpeg::insert(&mut file, xmp.map(Vec::as_slice), how.recipe.as_deref());
+            let file = jpeg_file(bytes, meta, size, layout, how)?;
             out.write_all(&file).map_err(|error| full(&error))
         }
         Format::WebP => {
-            let mut encoder = codecs::webp::WebPEncoder::new_lossless(out);
+            let mut encoder = image_webp::WebPEncoder::new(out);
             if let Some(icc) = icc {
-                encoder.set_icc_profile(icc.clone()).map_err(refused)?;
+                encoder.set_icc_profile(icc.clone());
             }
-            if let Some(exif) = exif {
-                encoder.set_exif_metadata(exif.clone()).map_err(refused)?;
+            if let Some(exif) = &meta.exif {
+                encoder.set_exif_metadata(exif.clone());
             }
-            put(encoder, bytes, size, layout).map_err(failed)
+            if let Some(xmp) = &meta.xmp {
+                encoder.set_xmp_metadata(xmp.clone());
+            }
+            let colour = if layout.alpha { image_webp::ColorType::Rgba8 } else { image_webp::ColorType::Rgb8 };
+            encoder.encode(bytes, size.width, size.height, colour).map_err(|error| match error {
+                image_webp::EncodingError::IoError(error) => full(&error),
+                error => Failure::internal(format!("cannot write WebP: {error}")),
+            })
         }
-        Format::Tiff => {
-            let mut encoder = codecs::tiff::TiffEncoder::new(out);
-            if let Some(icc) = icc {
-                encoder.set_icc_profile(icc.clone()).map_err(refused)?;
-            }
-            put(encoder, bytes, size, layout).map_err(failed)
-        }
+        Format::Tiff => tiff::write(bytes, meta, icc, size, layout, out),
         Format::Bmp => put(codecs::bmp::BmpEncoder::new(&mut out), bytes, size, layout).map_err(failed),
         Format::Tga => put(codecs::tga::TgaEncoder::new(out), bytes, size, layout).map_err(failed),
         Format::Qoi => put(codecs::qoi::QoiEncoder::new(out), bytes, size, layout).map_err(failed),
         Format::Exr => put(codecs::openexr::OpenExrEncoder::new(out), bytes, size, layout).map_err(failed),
         Format::Hdr => put(codecs::hdr::HdrEncoder::new(out), bytes, size, layout).map_err(failed),
     }
+}
+
+fn jpeg_file(bytes: &[u8], meta: &Metadata, size: Size, layout: Layout, how: &Encoding) -> NodeResult<Vec<u8>> {
+    use jpeg_encoder::{ColorType, Encoder, PixelDensity, PixelDensityUnit, SamplingFactor};
+    let failed = |error: jpeg_encoder::EncodingError| Failure::internal(format!("cannot write JPEG: {error}"));
+    let mut file = Vec::new();
+    let mut encoder = Encoder::new(&mut file, how.quality.clamp(1, 100));
+    // Colours at full resolution: what was made with care is not to be halved.
+    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    encoder.set_progressive(how.progressive);
+    encoder.set_optimized_huffman_tables(true);
+    if let Some((x, y)) = meta.dpi {
+        let whole = |dpi: f64| dpi.round().clamp(1.0, 65_535.0) as u16;
+        encoder.set_density(PixelDensity { density: (whole(x), whole(y)), unit: PixelDensityUnit::Inches });
+    }
+    // EXIF above one segment, or a profile above 255, cannot be written; the picture still can.
+    if let Some(exif) = meta.exif.as_ref().filter(|exif| exif.len() + 6 <= jpeg::SEGMENT) {
+        encoder.add_exif_metadata(exif).map_err(failed)?;
+    }
+    if let Some(icc) = profile(meta, layout).filter(|icc| icc.len() < 254 * 65_519) {
+        encoder.add_icc_profile(icc).map_err(failed)?;
+    }
+    let edge = |length: u32| u16::try_from(length).map_err(|_| Failure::internal("the picture is too large for JPEG"));
+    let colour = if layout.grey { ColorType::Luma } else { ColorType::Rgb };
+    encoder.encode(bytes, edge(size.width)?, edge(size.height)?, colour).map_err(failed)?;
+    jpeg::insert(&mut file, meta.xmp.as_deref(), meta.iptc.as_deref(), how.recipe.as_deref());
+    Ok(file)
 }
 
 fn unwritten(format: Format, error: &ImageError) -> Failure {

@@ -64,11 +64,43 @@ pub(super) fn dpi(block: &[u8]) -> Option<(f64, f64)> {
 /// The colour profile in a TIFF file.
 pub(super) fn icc(file: &[u8]) -> Option<Vec<u8>> {
     const ICC_PROFILE: u16 = 0x8773;
+    block(file, ICC_PROFILE)
+}
+
+/// XMP in a TIFF file.
+pub(super) fn xmp(file: &[u8]) -> Option<Vec<u8>> {
+    const XMP: u16 = 700;
+    block(file, XMP)
+}
+
+pub(super) fn is_tiff(file: &[u8]) -> bool {
+    Directory::new(file).is_some()
+}
+
+/// IPTC in a TIFF file.
+pub(super) fn iptc(file: &[u8]) -> Option<Vec<u8>> {
+    const IPTC: u16 = 0x83BB;
+    block(file, IPTC)
+}
+
+fn block(file: &[u8], tag: u16) -> Option<Vec<u8>> {
+    const LONG: u16 = 4;
     let directory = Directory::new(file)?;
-    let entry = directory.entry(ICC_PROFILE)?;
-    // More than four bytes lie elsewhere, and no profile is that small.
-    let (length, at) = (directory.long(entry + 4)? as usize, directory.long(entry + 8)? as usize);
-    file.get(at..at.checked_add(length)?).map(<[u8]>::to_vec)
+    let entry = directory.entry(tag)?;
+    let unit = if directory.short(entry + 2)? == LONG { 4 } else { 1 };
+    // More than four bytes lie elsewhere, and none of these blocks is that small.
+    let (count, at) = (directory.long(entry + 4)? as usize, directory.long(entry + 8)? as usize);
+    file.get(at..at.checked_add(count.checked_mul(unit)?)?).map(<[u8]>::to_vec)
+}
+
+/// Whether a TIFF file holds further pictures.
+pub(super) fn has_more(file: &[u8]) -> bool {
+    let next = || {
+        let directory = Directory::new(file)?;
+        let start = directory.long(4)? as usize;
+        directory.long(start.checked_add(2 + 12 * usize::from(directory.short(start)?))?)
+    };
+    next().is_some_and(|next| next != 0)
 }
 
 #[cfg(test)]

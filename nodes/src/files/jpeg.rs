@@ -1,5 +1,7 @@
 //! JPEG segments: density, quality, completeness, and the segments that the encoder does not write.
 
+use super::iptc;
+
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const RECIPE: &[u8] = b"upweave\0";
 
@@ -55,6 +57,21 @@ pub(super) fn cut_off(bytes: &[u8]) -> bool {
     })
 }
 
+/// IPTC among the resources of Photoshop, which may fill several segments.
+pub(super) fn iptc(bytes: &[u8]) -> Option<Vec<u8>> {
+    let parts = head(bytes).filter(|segment| segment.marker == 0xED);
+    let resources: Vec<u8> =
+        parts.filter_map(|segment| segment.data.strip_prefix(iptc::PHOTOSHOP)).flatten().copied().collect();
+    iptc::in_resources(&resources)
+}
+
+/// Whether the picture is made of four inks.
+pub(super) fn is_cmyk(bytes: &[u8]) -> bool {
+    let frame =
+        head(bytes).find(|segment| matches!(segment.marker, 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF));
+    frame.is_some_and(|frame| frame.data.get(5) == Some(&4))
+}
+
 /// Dots per inch by the JFIF header.
 pub(super) fn dpi(bytes: &[u8]) -> Option<(f64, f64)> {
     let jfif = head(bytes).find(|s| s.marker == 0xE0 && s.data.starts_with(b"JFIF\0"))?.data;
@@ -79,8 +96,8 @@ pub(super) fn recipe(bytes: &[u8]) -> Option<String> {
     if text.is_empty() { None } else { String::from_utf8(text).ok() }
 }
 
-/// Puts XMP and the recipe into a finished file, behind the segments that must come first.
-pub(super) fn insert(file: &mut Vec<u8>, xmp: Option<&[u8]>, recipe: Option<&str>) {
+/// Puts XMP, IPTC and the recipe into a finished file, behind the segments that must come first.
+pub(super) fn insert(file: &mut Vec<u8>, xmp: Option<&[u8]>, iptc: Option<&[u8]>, recipe: Option<&str>) {
     let mut extra = Vec::new();
     let mut segment = |marker: u8, prefix: &[u8], data: &[u8]| {
         extra.extend([0xFF, marker]);
@@ -91,6 +108,10 @@ pub(super) fn insert(file: &mut Vec<u8>, xmp: Option<&[u8]>, recipe: Option<&str
     // XMP that needs more than one segment would need its own splitting rules; it is left out.
     if let Some(xmp) = xmp.filter(|xmp| XMP.len() + xmp.len() <= SEGMENT) {
         segment(0xE1, XMP, xmp);
+    }
+    let resource = iptc.map(iptc::resource).unwrap_or_default();
+    for part in resource.chunks(SEGMENT - iptc::PHOTOSHOP.len()) {
+        segment(0xED, iptc::PHOTOSHOP, part);
     }
     for part in recipe.unwrap_or_default().as_bytes().chunks(SEGMENT - RECIPE.len()) {
         segment(0xFE, RECIPE, part);
@@ -163,7 +184,8 @@ mod tests {
     fn segments_are_put_in_and_found_again() {
         let mut bytes = file(80);
         let recipe_text = "r".repeat(100_000);
-        insert(&mut bytes, Some(b"<xmp/>"), Some(&recipe_text));
+        insert(&mut bytes, Some(b"<xmp/>"), Some(b"\x1c\x02\x05\0\x01t"), Some(&recipe_text));
+        assert_eq!(iptc(&bytes).as_deref(), Some(&b"\x1c\x02\x05\0\x01t"[..]));
         assert_eq!(recipe(&bytes), Some(recipe_text));
         assert!(!cut_off(&bytes));
         assert!(cut_off(&bytes[..bytes.len() - 2]));

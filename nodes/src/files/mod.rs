@@ -2,16 +2,25 @@
 //! crate that touches the disk.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where files are read and written")]
 
+mod carry;
 mod decode;
 mod encode;
 mod exif;
+mod gif;
+mod iptc;
 mod jpeg;
 mod pixels;
 mod png;
+mod tags;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod tiff;
+mod webp;
 mod write;
+mod xmp;
 
+pub(crate) use carry::Strip;
 pub(crate) use encode::{Encoder, Encoding, Format};
 pub(crate) use write::{OnExists, Writing, write};
 
@@ -26,10 +35,21 @@ use std::{fs::File, io, io::Read, path::Path};
 /// What a picture file says in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// What is lost when the file is read.
+    pub lost: Lost,
     /// Width and height as shown, with the orientation applied.
     pub size: Size,
     /// 3 for RGB, 4 when there is an alpha plane.
     pub channels: usize,
+}
+
+/// What a file holds that a picture does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// It is made of four inks, which become RGB.
+    pub inks: bool,
+    /// It holds further pictures: an animation, or pages.
+    pub pictures: bool,
 }
 
 /// Reads the header of a picture file, and checks it against the limits.
@@ -57,9 +77,14 @@ pub fn recipe(path: &str, limits: &Limits) -> NodeResult<Option<String>> {
     let (file, _) = open(path, limits)?;
     let mut head = Vec::new();
     file.take(HEAD).read_to_end(&mut head).map_err(|error| unreadable(path, &error))?;
-    let whole = (head.len() as u64) < HEAD || png::reaches_pixels(&head) || jpeg::reaches_pixels(&head);
+    // TIFF and WebP keep it behind the pixels.
+    let known = png::is_png(&head) || jpeg::is_jpeg(&head) || exif::is_tiff(&head) || webp::is_webp(&head);
+    let whole = !known || (head.len() as u64) < HEAD || png::reaches_pixels(&head) || jpeg::reaches_pixels(&head);
     let bytes = if whole { head } else { bytes(path, limits)? };
-    Ok(png::recipe(&bytes).or_else(|| jpeg::recipe(&bytes)))
+    let packet = || {
+        exif::xmp(&bytes).or_else(|| webp::xmp(&bytes)).and_then(|packet| xmp::recipe(&String::from_utf8(packet).ok()?))
+    };
+    Ok(png::recipe(&bytes).or_else(|| jpeg::recipe(&bytes)).or_else(packet))
 }
 
 /// What stands before the pixels mostly fits into so many bytes.

@@ -1,6 +1,6 @@
 //! A picture's pixels in the order and depth of a file.
 
-use super::{decode::to_linear, encode::Encoding};
+use super::{carry::Strip, decode::to_linear, encode::Encoding};
 use crate::{files::encode::Format, pixel::unit};
 use engine::value::{Image, SampleDepth};
 use image::ExtendedColorType;
@@ -22,7 +22,8 @@ impl Layout {
         let depth = how.format.depth(how.depth.unwrap_or(image.metadata.depth));
         // A grey file with a profile for colours keeps its profile and is written in colours; floating point samples have
         // no grey form in the encoders.
-        let coloured = how.metadata && image.metadata.icc.as_ref().is_some_and(|icc| icc.get(16..20) == Some(b"RGB "));
+        let coloured =
+            how.strip != Strip::All && image.metadata.icc.as_ref().is_some_and(|icc| icc.get(16..20) == Some(b"RGB "));
         let grey = image.metadata.grey && !coloured && how.format.has_grey(alpha) && depth != SampleDepth::Float;
         Self { grey, alpha, depth, linear: matches!(how.format, Format::Exr | Format::Hdr) }
     }

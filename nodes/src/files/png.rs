@@ -8,6 +8,9 @@ const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Keyword of the text chunk that holds the recipe.
 pub(super) const RECIPE: &str = "upweave";
 
+/// Keyword of the text chunk that holds IPTC.
+pub(super) const IPTC: &str = "Raw profile type iptc";
+
 /// Keyword of the text chunk that holds XMP.
 pub(super) const XMP: &str = "XML:com.adobe.xmp";
 
@@ -23,8 +26,8 @@ struct Chunk<'a> {
     data: &'a [u8],
 }
 
-/// The chunks before the pixels.
-fn head(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+/// All chunks.
+fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     let mut at = SIGNATURE.len();
     std::iter::from_fn(move || {
         let length = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
@@ -33,8 +36,24 @@ fn head(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
         let data = bytes.get(..end)?.get(at + 8..end - 4)?;
         let chunk = Chunk { name, start: at, end, data };
         at = end;
-        (name != b"IDAT" && name != b"IEND").then_some(chunk)
+        Some(chunk)
     })
+}
+
+/// The chunks before the pixels.
+fn head(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+    chunks(bytes).take_while(|chunk| chunk.name != b"IDAT" && chunk.name != b"IEND")
+}
+
+/// Whether it is an animation.
+pub(super) fn is_animated(bytes: &[u8]) -> bool {
+    is_png(bytes) && head(bytes).any(|chunk| chunk.name == b"acTL")
+}
+
+/// Names and data of the chunks that hold texts, before the pixels or behind them.
+pub(super) fn text_chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let all = is_png(bytes).then(|| chunks(bytes)).into_iter().flatten();
+    all.filter(|chunk| [&b"tEXt"[..], b"zTXt", b"iTXt"].contains(&chunk.name)).map(|chunk| (chunk.name, chunk.data))
 }
 
 /// Whether the pixels begin within these first bytes of a file.

@@ -6,6 +6,7 @@ pub(crate) mod feather;
 pub(crate) mod gaussian;
 pub(crate) mod lettering;
 pub(crate) mod resample;
+pub(crate) mod spread;
 pub(crate) mod stretch;
 
 use engine::{Blame, Failure, NodeResult};
