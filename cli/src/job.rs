@@ -113,7 +113,7 @@ pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
 /// How much of the result is wanted, and how much memory may be taken for it.
 pub(crate) fn bounds(machine: &Machine) -> Bounds {
     let memory = machine.memory.or_else(memory::usual);
-    Bounds { region: machine.preview, memory, base: memory::PROGRAM, ..Bounds::default() }
+    Bounds { region: machine.preview, memory, base: memory::base(!machine.no_cache), ..Bounds::default() }
 }
 
 /// A text in RON.
