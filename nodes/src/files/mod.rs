@@ -6,6 +6,7 @@ mod claims;
 mod decode;
 mod encode;
 mod exif;
+mod exr;
 mod frames;
 mod jpeg;
 mod pixels;
