@@ -58,7 +58,7 @@ impl Node for Restore {
     }
 
     fn reach(&self, _: &Shapes) -> Option<Reach> {
-        Some(Reach { fields: vec!["image"], factor: 1, halo: self.precision.faithful().ok()?.radius() })
+        Some(Reach { fields: vec!["image"], halo: self.precision.faithful().ok()?.radius() })
     }
 
     fn check(&self) -> Vec<Failure> {

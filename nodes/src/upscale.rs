@@ -1,6 +1,9 @@
 use crate::{
     backend::{self, Precision, Watched},
-    pixel::resample::{self, Filter},
+    pixel::{
+        resample::Filter,
+        stretch::{self, Window},
+    },
 };
 use engine::{
     Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
@@ -13,6 +16,10 @@ use std::sync::Arc;
 /// Greatest factor of one pass.
 const MOST: f64 = 4.0;
 
+/// How far resampling looks at most, in pixels of what comes in: three of them by Lanczos and two by the bicubic filter that
+/// alpha goes through, since nothing gets smaller, and one by rounding.
+const RESAMPLED: u32 = 4;
+
 engine::node! {
     /// Enlarges a picture with the embedded faithful network: the answer with the least error, with nothing invented.
     ///
@@ -21,7 +28,7 @@ engine::node! {
     /// told how strong noise, JPEG compression and blur are and removes them on the way; at `scale: 1` that is all it does.
     /// Alpha is enlarged on its own (bicubic); colour profile, EXIF and resolution are carried along. Works in tiles,
     /// whose size changes time and memory, never a pixel.
-    pub struct Upscale, version 1 {
+    pub struct Upscale, version 2 {
         /// Picture to enlarge.
         image: In<Image>,
         /// What was measured of its damage; without it the picture is taken for clean.
@@ -102,10 +109,10 @@ impl Node for Upscale {
     fn reach(&self, _: &Shapes) -> Option<Reach> {
         let Scalar::Given(scale) = self.scale else { return None };
         let factor = self.factor(scale).ok()?.get();
-        // Between whole factors the result is resampled, with a phase that depends on the whole picture.
-        (f64::from(factor) == scale)
-            .then(|| Some(Reach { fields: vec!["image"], factor, halo: self.precision.faithful().ok()?.radius() }))
-            .flatten()
+        let radius = self.precision.faithful().ok()?.radius();
+        // Between whole factors the network's picture is made smaller again.
+        let halo = if f64::from(factor) == scale { radius.max(RESAMPLED) } else { radius + RESAMPLED };
+        Some(Reach { fields: vec!["image"], halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
@@ -118,19 +125,23 @@ impl Node for Upscale {
             return Ok((*image).clone());
         }
         let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile, self.precision)?;
-        let (from, between) = (image.size(), enlarged(image.size(), factor));
-        let to = from.scaled(scale);
+        // The whole picture and what is seen of it, before and after.
+        let (frame, seen) = (cx.frame(image.size()), cx.place(image.size()));
+        let to = frame.scaled(scale);
+        let part = seen.stretched(frame, to);
+        let between = enlarged(frame, factor);
         let mut samples = if between == to {
             rgb
         } else {
-            let mut samples = crate::pixel::room(to.pixels() * image.channels())?;
-            for plane in rgb.chunks_exact(between.pixels()) {
-                samples.extend(resample::plane(plane, between, to, Filter::Lanczos3)?);
+            let window = Window { frame: between, seen: seen.times(factor.get()), to, part };
+            let mut samples = crate::pixel::room(part.size().pixels() * image.channels())?;
+            for plane in rgb.chunks_exact(window.seen.size().pixels()) {
+                samples.extend(stretch::plane(plane, &window, Filter::Lanczos3)?);
             }
             samples
         };
         if let Some(alpha) = image.alpha() {
-            let scaled = resample::plane(alpha, from, to, Filter::Bicubic)?;
+            let scaled = stretch::plane(alpha, &Window { frame, seen, to, part }, Filter::Bicubic)?;
             samples.extend(scaled.into_iter().map(|v| v.clamp(0.0, 1.0)));
         }
         let mut metadata = image.metadata.clone();
@@ -138,7 +149,7 @@ impl Node for Upscale {
             // The steps of the file no longer lie on these pixels.
             Arc::make_mut(&mut metadata).jpeg_quality = None;
         }
-        Ok(Image::new(to, image.channels(), samples, metadata))
+        Ok(Image::new(part.size(), image.channels(), samples, metadata))
     }
 }
 
