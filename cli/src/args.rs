@@ -365,6 +365,12 @@ pub(crate) struct Machine {
     /// Most bytes of an input file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_file_bytes: Option<u64>,
+    /// Most bytes of a block of metadata in it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_metadata_bytes: Option<u64>,
+    /// Most frames of an animation
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_frames: Option<u64>,
     /// Folder in which results are kept, so that nothing is computed twice [default: that of the system]
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "no_cache")]
     pub cache: Option<PathBuf>,

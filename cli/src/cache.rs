@@ -13,7 +13,7 @@ use std::{
 };
 
 /// What is read twice in one run of the program, such as a mask for many pictures, is held in memory up to this size.
-const IN_MEMORY: usize = 16 << 20;
+pub(crate) const IN_MEMORY: usize = 16 << 20;
 
 /// The results that are kept, or none.
 pub(crate) enum Kept {

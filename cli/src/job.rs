@@ -105,14 +105,16 @@ pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
         input_pixels: machine.max_input_pixels.or(limits.input_pixels),
         output_pixels: machine.max_output_pixels.or(limits.output_pixels),
         file_bytes: machine.max_file_bytes.or(limits.file_bytes),
-        ..limits
+        metadata_bytes: machine.max_metadata_bytes.or(limits.metadata_bytes),
+        frames: machine.max_frames.or(limits.frames),
+        decode_seconds: limits.decode_seconds,
     })
 }
 
 /// How much of the result is wanted, and how much memory may be taken for it.
 pub(crate) fn bounds(machine: &Machine, shown: &Shown) -> Bounds {
     let memory = machine.memory.or_else(memory::usual);
-    Bounds { region: shown.preview, memory, base: memory::PROGRAM, ..Bounds::default() }
+    Bounds { region: shown.preview, memory, base: memory::base(!machine.no_cache), ..Bounds::default() }
 }
 
 /// A text in RON.
@@ -133,10 +135,12 @@ pub(crate) fn ron_text(text: &str) -> String {
 fn ron_limits(limits: &Limits) -> String {
     let one = |limit: Option<u64>| limit.map_or_else(|| "None".to_owned(), |limit| format!("Some({limit})"));
     format!(
-        "(input_pixels: {}, output_pixels: {}, file_bytes: {}, decode_seconds: {})",
+        "(input_pixels: {}, output_pixels: {}, file_bytes: {}, metadata_bytes: {}, frames: {}, decode_seconds: {})",
         one(limits.input_pixels),
         one(limits.output_pixels),
         one(limits.file_bytes),
+        one(limits.metadata_bytes),
+        one(limits.frames),
         one(limits.decode_seconds)
     )
 }

@@ -9,9 +9,17 @@ use std::{
 /// foresees.
 const SHARE: f64 = 0.7;
 
-/// What the program holds beside the pictures: itself, its networks, its threads, and what the memory in front of the
-/// cache keeps.
-pub(crate) const PROGRAM: u64 = 48 << 20;
+/// What the program holds beside the pictures: itself, its networks, its threads.
+const PROGRAM: u64 = 48 << 20;
+
+/// What keeping results takes besides: the memory in front of the disk, twice, since blocks of many sizes that come and go
+/// leave gaps between them.
+const CACHE: u64 = 2 * crate::cache::IN_MEMORY as u64;
+
+/// What is held beside the pictures.
+pub(crate) fn base(keeps: bool) -> u64 {
+    PROGRAM + if keeps { CACHE } else { 0 }
+}
 
 /// What may be taken when nothing else is said. Nothing where the system does not tell.
 pub(crate) fn usual() -> Option<u64> {

@@ -296,3 +296,48 @@ pub(crate) fn check_ranges(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Linked;
+
+    /// As many nodes as no file may have, in one loop, on a stack on which any recursion would end the program.
+    #[test]
+    fn a_loop_of_a_million_nodes_is_told_on_a_small_stack() {
+        const NODES: usize = 1_000_000;
+        let look = || {
+            let begun = std::time::Instant::now();
+            let span = |at: usize| Span { source: 0, range: at..at + 1 };
+            let mut topology = DiGraph::with_capacity(NODES, NODES);
+            for node in 0..NODES {
+                topology.add_node(node);
+            }
+            for node in 0..NODES {
+                topology.add_edge(NodeIndex::new(node), NodeIndex::new((node + 1) % NODES), ());
+            }
+            let nodes: Vec<Linked> = (0..NODES)
+                .map(|node| Linked {
+                    id: format!("n{node}"),
+                    origin: Origin::Broken,
+                    span: span(node),
+                    fields: BTreeMap::new(),
+                    wires: Vec::new(),
+                    whole: true,
+                })
+                .collect();
+            let mut found = Vec::new();
+            report_cycles(&topology, &nodes, &mut found);
+            assert!(file_order(&topology).is_empty(), "no node of a loop comes first");
+            println!("a loop of {NODES} nodes: {:?}", begun.elapsed());
+            found
+        };
+        let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(look).unwrap();
+        let found = thread.join().unwrap();
+        assert_eq!(found.len(), 1);
+        let message = &found[0].message;
+        assert!(message.starts_with("`n0` needs itself: n0 -> n1 -> "), "{message}");
+        assert!(message.contains(&format!(".. {} more ..", NODES + 1 - LONGEST_TOLD)), "{message}");
+        assert!(message.ends_with("-> n999999 -> n0") && message.len() < 1000, "{message}");
+    }
+}

@@ -23,13 +23,15 @@ pub(crate) struct Part {
     pub fields: Vec<String>,
     /// What is kept of the picture that comes out: less than it gives, since its borders lack what lies beyond the cut.
     /// `None` for what gives no picture, such as a file, and for what runs once per tile.
-    pub output: Option<(Rect, u32)>,
+    pub output: Option<Rect>,
+    /// What it gives, of which `output` is kept.
+    pub gives: Rect,
 }
 
 impl Part {
     /// What is cut out of the picture that a step gives; nothing when it gives the whole.
     pub(crate) fn covered(part: Option<&Self>) -> Option<Rect> {
-        part.and_then(|part| part.output).map(|(rect, _)| rect)
+        part.and_then(|part| part.output)
     }
 }
 
@@ -142,9 +144,7 @@ fn count_cuts(graph: &Graph, steps: &[Step], roles: &mut [Role]) {
                 forecast.working_bytes += shape.cut_to(part.input).bytes();
             }
         }
-        if let Some((kept, factor)) = part.output
-            && part.input.times(factor) != kept
-        {
+        if let Some(kept) = part.output.filter(|kept| *kept != part.gives) {
             let kept = step.forecast.outputs.iter().map(|shape| shape.cut_to(kept).bytes()).sum();
             forecast.working_bytes = forecast.working_bytes.max(kept);
         }
@@ -164,7 +164,8 @@ fn step_part(node: &GraphNode, step: &Step, wanted: Rect) -> Option<Part> {
     let Some(size) = step.picture() else {
         // What takes one picture to the outside takes the region of it.
         let (frame, field) = taken(node, &step.seen)?;
-        return Some(Part { input: wanted, frame, cores: wanted, fields: vec![field.to_owned()], output: None });
+        let fields = vec![field.to_owned()];
+        return Some(Part { input: wanted, frame, cores: wanted, fields, output: None, gives: wanted });
     };
     if node.mapped {
         return mapped_part(&step.seen, wanted, size);
@@ -202,17 +203,17 @@ fn owned(fields: &[&str]) -> Vec<String> {
 
 /// For nodes that give a picture: what they look at around what is wanted.
 fn part(reach: Reach, seen: &Shapes, wanted: Rect, size: Size) -> Option<Part> {
-    let frame = frame(&reach, seen).filter(|frame| frame.times(reach.factor) == size)?;
-    let input = shrunk(wanted, reach.factor.max(1)).grown(reach.halo, frame);
-    let output = Some((wanted, reach.factor.max(1)));
-    Some(Part { input, frame, cores: input, fields: owned(&reach.fields), output })
+    let frame = frame(&reach, seen)?;
+    let input = wanted.behind(frame, size).grown(reach.halo, frame);
+    let gives = input.stretched(frame, size);
+    Some(Part { input, frame, cores: input, fields: owned(&reach.fields), output: Some(wanted), gives })
 }
 
 /// For nodes that cut a picture into tiles: what the wanted tiles see.
 fn tiles_part(reach: Reach, seen: &Shapes, wanted: Rect, cells: &[Cell]) -> Option<Part> {
     let frame = frame(&reach, seen)?;
     let input = seen_by(cells, wanted)?;
-    Some(Part { input, frame, cores: input, fields: owned(&reach.fields), output: Some((wanted, 1)) })
+    Some(Part { input, frame, cores: input, fields: owned(&reach.fields), output: Some(wanted), gives: wanted })
 }
 
 /// For nodes that run once per tile: the wanted tiles, and of what spans the picture besides what they see.
@@ -226,21 +227,14 @@ fn mapped_part(seen: &Shapes, wanted: Rect, size: Size) -> Option<Part> {
         return None;
     }
     let fields = seen.fields.iter().filter(|(_, shape)| shape.size() == Some(frame)).map(|(field, _)| field.clone());
-    let cores = shrunk(wanted, factor);
+    let cores = wanted.behind(frame, size);
     let input = seen_by(cells, cores)?;
-    Some(Part { input, frame, cores, fields: fields.collect(), output: None })
+    Some(Part { input, frame, cores, fields: fields.collect(), output: None, gives: wanted })
 }
 
 /// What the tiles see whose core lies in the wanted part at all.
 fn seen_by(cells: &[Cell], wanted: Rect) -> Option<Rect> {
     cells.iter().filter(|cell| cell.core.meets(wanted)).map(|cell| cell.outer).reduce(Rect::union)
-}
-
-/// The part of a picture that grows to at least this part by a whole factor.
-fn shrunk(grown: Rect, factor: u32) -> Rect {
-    let (x, y) = (grown.x / factor, grown.y / factor);
-    let (right, bottom) = (grown.right().div_ceil(factor), grown.bottom().div_ceil(factor));
-    Rect { x, y, width: right - x, height: bottom - y }
 }
 
 /// What a step gives and costs on a part.
@@ -261,10 +255,10 @@ fn part_forecast(node: &GraphNode, step: &Step, part: &Part) -> Forecast {
         return mapped_forecast(own, &seen, kind.ports().len());
     }
     let mut forecast = own.forecast(&seen);
-    if let Some((wanted, factor)) = part.output {
+    if let Some(wanted) = part.output {
         let cut = |shape: &Shape| match shape {
             Shape::Tiles(..) => shape.cut_to(wanted),
-            _ => shape.cut_to(part.input.times(factor)),
+            _ => shape.cut_to(part.gives),
         };
         forecast.outputs = step.forecast.outputs.iter().map(cut).collect();
     }

@@ -300,8 +300,8 @@ pub(crate) fn peak(graph: &Graph, steps: &[Step], kept: &HashSet<usize>) -> u64 
 pub(crate) fn working(step: &Step) -> u64 {
     match step.state {
         State::Compute => step.forecast.working_bytes,
-        // The file that it is read from.
-        State::Kept => step.bytes(),
+        // The file that it is read from, and what that holds once it is unpacked.
+        State::Kept => 2 * step.bytes(),
         State::Spared => 0,
     }
 }

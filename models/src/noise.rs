@@ -2,10 +2,12 @@
 //!
 //! Random bits come from Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), a counter-based
 //! generator; the normal distribution from Box and Muller. Only plain f32 additions, multiplications, divisions and square
-//! roots are used, all exactly rounded, so the bits do not depend on a C library or on fused instructions.
+//! roots are used, all exactly rounded, so the bits do not depend on a C library or on fused instructions. All of it is inlined into
+//! [`gaussian_row`](crate::kernels::gaussian_row), which is compiled for each set of vectors.
 
 /// Standard normal noise for one channel of one pixel. `x` and `y` are absolute picture coordinates, `step` tells apart
 /// independent draws at the same place. Never beyond about 5.9.
+#[inline(always)]
 pub fn gaussian(seed: u64, x: u32, y: u32, channel: u32, step: u32) -> f32 {
     let key = [seed as u32, (seed >> 32) as u32];
     let [first, second, ..] = philox([x, y, channel, step], key);
@@ -16,6 +18,7 @@ pub fn gaussian(seed: u64, x: u32, y: u32, channel: u32, step: u32) -> f32 {
 }
 
 /// Philox 4x32 with ten rounds.
+#[inline(always)]
 fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     let product = |a: u32, b: u32| {
         let wide = u64::from(a) * u64::from(b);
@@ -31,6 +34,7 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 }
 
 /// Natural logarithm of a normal positive number, after Cephes' `logf`.
+#[inline(always)]
 fn ln(value: f32) -> f32 {
     // value = 2^exponent * mantissa, the mantissa within sqrt(1/2)..sqrt(2).
     let bits = value.to_bits();
@@ -58,6 +62,7 @@ fn ln(value: f32) -> f32 {
 }
 
 /// Sine and cosine of `turns * 2 pi`, `turns` not negative and below 2^21. Polynomials after Cephes' `sinf` and `cosf`.
+#[inline(always)]
 pub(crate) fn turn_sin_cos(turns: f32) -> (f32, f32) {
     let quarters = (turns * 4.0 + 0.5).floor();
     let x = (turns - quarters * 0.25) * std::f32::consts::TAU;

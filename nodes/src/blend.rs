@@ -106,7 +106,7 @@ impl Node for Blend {
 
     fn reach(&self, _: &Shapes) -> Option<Reach> {
         // A tile has weight so far beyond its cell.
-        Some(Reach { fields: vec!["tiles"], factor: 1, halo: self.feather })
+        Some(Reach { fields: vec!["tiles"], halo: self.feather })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

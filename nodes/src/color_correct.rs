@@ -34,7 +34,7 @@ engine::node! {
     ///
     /// Models that draw detail also shift colours; this takes the shift back. A reference of another size is resized to
     /// the picture first (bicubic). Alpha and metadata of the picture stay.
-    pub struct ColorCorrect, version 1 {
+    pub struct ColorCorrect, version 2 {
         /// Picture to correct.
         image: In<Image>,
         /// Picture whose colours are right.
@@ -133,7 +133,7 @@ impl Node for ColorCorrect {
         // The other methods look at the statistics of the whole picture.
         // Each level looks two of its steps far, which double from level to level.
         let halo = (1 << (LEVELS + 1)) - 2;
-        (self.method == Method::Wavelet).then(|| Reach { fields: vec!["image", "reference"], factor: 1, halo })
+        (self.method == Method::Wavelet).then(|| Reach { fields: vec!["image", "reference"], halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

@@ -229,14 +229,14 @@ impl Node for Diffuse {
         let highest = highest(seen);
         let fields = vec!["image", "guide"];
         if highest <= 0.0 {
-            return Some(Reach { fields, factor: 1, halo: 0 });
+            return Some(Reach { fields, halo: 0 });
         }
         // Every step looks as far as the network and fills blocks of 8 pixels; the coarser condition goes through the faithful
         // network at half the size, and the residuals are shaped.
         let coarsened = if highest > COARSEN { 2 * (faithful.radius() + HALVE.len() as u32) } else { 0 };
         let shaped = gaussian::reach(FINE) + 2 * gaussian::reach(0.5 * scale.clamp(2.0, 16.0) as f32);
         let halo = self.steps * net.radius() + 8 + coarsened + shaped as u32;
-        Some(Reach { fields, factor: 1, halo })
+        Some(Reach { fields, halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

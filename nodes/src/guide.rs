@@ -1,4 +1,9 @@
-use crate::pixel::{room, stretch, unit};
+use crate::pixel::{
+    resample::Filter,
+    room,
+    stretch::{self, Window},
+    unit,
+};
 use engine::{
     Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes,
     value::{Field, Guide as Controls, Image, Mask, Rect, Region, Regions, Size, Type},
@@ -100,7 +105,7 @@ impl Node for Guide {
 
     fn reach(&self, _: &Shapes) -> Option<Reach> {
         // Only the size of the picture matters, and masks and boxes lie over the whole.
-        Some(Reach { fields: vec!["image"], factor: 1, halo: 0 })
+        Some(Reach { fields: vec!["image"], halo: 0 })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Controls> {
@@ -166,7 +171,7 @@ fn masked(mask: &Mask, frame: Size, at: Rect, creativity: f32) -> NodeResult<Fie
         }
         samples
     } else {
-        stretch::plane(mask.samples(), mask.size(), frame, at)?
+        stretch::plane(mask.samples(), &Window { part: at, ..Window::whole(mask.size(), frame) }, Filter::Bilinear)?
     };
     samples.par_iter_mut().for_each(|v| *v = creativity * unit(*v));
     let first = samples.first().copied().unwrap_or(creativity);

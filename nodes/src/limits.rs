@@ -7,7 +7,7 @@ use engine::{
     value::Size,
 };
 
-/// Metadata blocks (ICC, EXIF, XMP) above this many bytes are dropped: 4 MiB. No flag lifts it.
+/// Bytes that a block of metadata (ICC, EXIF, XMP, text) may have unless it is said otherwise: 4 MiB.
 pub const METADATA_BYTES: usize = 4 << 20;
 
 /// What is refused before any memory is spent on it. `None` means no limit.
@@ -21,6 +21,10 @@ pub struct Limits {
     pub output_pixels: Option<u64>,
     /// Most bytes of a file that is read.
     pub file_bytes: Option<u64>,
+    /// Most bytes of one block of metadata (ICC, EXIF, XMP, text) in it, inflated.
+    pub metadata_bytes: Option<u64>,
+    /// Most frames of an animation, of which the first is read.
+    pub frames: Option<u64>,
     /// Most seconds that decoding may take.
     pub decode_seconds: Option<u64>,
 }
@@ -88,6 +92,8 @@ impl Limits {
         input_pixels: Some(268_000_000),
         output_pixels: Some(1_024_000_000),
         file_bytes: Some(512 << 20),
+        metadata_bytes: Some(METADATA_BYTES as u64),
+        frames: Some(4096),
         decode_seconds: Some(30),
     };
 
@@ -96,12 +102,20 @@ impl Limits {
         input_pixels: Some(50_000_000),
         output_pixels: Some(512_000_000),
         file_bytes: Some(64 << 20),
+        metadata_bytes: Some(METADATA_BYTES as u64),
+        frames: Some(512),
         decode_seconds: Some(30),
     };
 
     /// See [`Profile::Unlimited`].
-    pub const UNLIMITED: Self =
-        Self { input_pixels: None, output_pixels: None, file_bytes: None, decode_seconds: None };
+    pub const UNLIMITED: Self = Self {
+        input_pixels: None,
+        output_pixels: None,
+        file_bytes: None,
+        metadata_bytes: None,
+        frames: None,
+        decode_seconds: None,
+    };
 
     /// The table of all limits and profiles.
     pub fn table() -> Vec<Row> {
@@ -115,8 +129,11 @@ impl Limits {
             row("pixels of an input picture", Some("--max-input-pixels"), &|l| l.input_pixels.map(megapixels)),
             row("pixels of an output picture", Some("--max-output-pixels"), &|l| l.output_pixels.map(megapixels)),
             row("bytes of an input file", Some("--max-file-bytes"), &|l| l.file_bytes.map(mebibytes)),
+            row("bytes of a metadata block (ICC, EXIF, XMP, text)", Some("--max-metadata-bytes"), &|l| {
+                l.metadata_bytes.map(mebibytes)
+            }),
+            row("frames of an animation", Some("--max-frames"), &|l| l.frames.map(|frames| frames.to_string())),
             row("time to decode a picture", None, &|l| l.decode_seconds.map(|s| format!("{s} s"))),
-            fixed("one metadata block (ICC, EXIF, XMP), dropped above", &mebibytes(METADATA_BYTES as u64)),
             fixed("bytes of a graph file", &mebibytes(engine::MOST_BYTES as u64)),
             fixed("nodes of a graph, and entries of any list in it", &engine::MOST_NODES.to_string()),
             fixed("nesting of values in a graph", &engine::DEEPEST.to_string()),
@@ -159,6 +176,36 @@ impl Limits {
                 ),
             )
             .hint(format!("allow it with `--max-output-pixels {}` or `--limits unlimited`", size.area()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a file whose metadata takes too much.
+    ///
+    /// # Errors
+    /// [`Blame::Limit`].
+    pub fn check_metadata(&self, what: &str, block: &str, bytes: u64) -> NodeResult<()> {
+        match self.metadata_bytes {
+            Some(most) if bytes > most => Err(Failure::new(
+                Blame::Limit,
+                format!("`{what}`: {block} has more than {}, the limit for metadata", mebibytes(most)),
+            )
+            .hint("save it without metadata, or allow it with `--max-metadata-bytes N` or `--limits unlimited`")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an animation of too many frames.
+    ///
+    /// # Errors
+    /// [`Blame::Limit`].
+    pub fn check_frames(&self, what: &str, frames: u64) -> NodeResult<()> {
+        match self.frames {
+            Some(most) if frames > most => Err(Failure::new(
+                Blame::Limit,
+                format!("`{what}` has more than {most} frames, the limit for animations"),
+            )
+            .hint("save the one that is meant, or allow it with `--max-frames N` or `--limits unlimited`")),
             _ => Ok(()),
         }
     }

@@ -11,17 +11,18 @@ engine::node! {
     /// PNG, JPEG, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read; the content tells the format, not the
     /// name. Of several pictures in one file the first is taken. The colours stay in the picture's own RGB, and its
     /// colour profile, EXIF, XMP, IPTC, texts, resolution and bit depth travel along to `Save`. The picture is turned the way that
-    /// EXIF says it is meant to be seen, and the EXIF that travels along then says that it stands upright. Metadata
-    /// above 4 MiB is dropped. Grey pictures become RGB and are written grey again. The linear light of EXR and HDR
-    /// files is cut at white and encoded with the sRGB curve; CMYK is turned to RGB.
+    /// EXIF says it is meant to be seen, and the EXIF that travels along then says that it stands upright. Grey pictures
+    /// become RGB and are written grey again. The linear light of EXR and HDR files is cut at white and encoded with the
+    /// sRGB curve; CMYK is turned to RGB.
     ///
-    /// What is too large is refused by its header, before any memory is spent on it.
+    /// What is too large is refused by its header, before any memory is spent on it: pixels, file, metadata once it is
+    /// inflated, frames of an animation.
     pub struct Load, version 2 {
         /// The file, from the folder that the command runs in.
         #[schemars(extend("x-outside" = true))]
         path: String,
-        /// What is refused: `(input_pixels: .., output_pixels: .., file_bytes: .., decode_seconds: ..)`, each a number
-        /// or `None` for no limit.
+        /// What is refused: `(input_pixels: .., output_pixels: .., file_bytes: .., metadata_bytes: .., frames: ..,
+        /// decode_seconds: ..)`, each a number or `None` for no limit.
         limits: Limits,
     }
 }

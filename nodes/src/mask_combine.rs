@@ -29,7 +29,7 @@ engine::node! {
     /// Makes one mask of two.
     ///
     /// The result is as large as `a`; `b` is resized to it (bilinear) when its size differs.
-    pub struct MaskCombine, version 1 {
+    pub struct MaskCombine, version 2 {
         /// First mask, which sets the size.
         a: In<Mask>,
         /// Second mask.

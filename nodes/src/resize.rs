@@ -1,6 +1,9 @@
-use crate::pixel::resample::{self, Filter};
+use crate::pixel::{
+    resample::{self, Filter},
+    stretch::Window,
+};
 use engine::{
-    Blame, Cx, Failure, Forecast, In, Node, NodeResult, Scalar, Shape, Shapes,
+    Blame, Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, Size, Type},
@@ -24,7 +27,7 @@ engine::node! {
     /// The size is set by `width` and `height` (one of them alone keeps the shape), by `scale`, or by `longest`. Alpha
     /// is resampled on its own and weighs the colours, so that the colours of invisible pixels do not bleed into visible
     /// ones. Samples lie at the centres of pixels, as in Pillow and OpenCV.
-    pub struct Resize, version 1 {
+    pub struct Resize, version 2 {
         /// Picture to resize.
         image: In<Image>,
         /// New width in pixels.
@@ -99,6 +102,14 @@ impl Node for Resize {
         Forecast { working_bytes: plane + 4 * from.area(), ..Forecast::of(Shape::Image(to, *channels)) }
     }
 
+    fn reach(&self, seen: &Shapes) -> Option<Reach> {
+        let Shape::Image(from, _) = seen.get("image")? else { return None };
+        let to = self.forecast(seen).outputs.first()?.size()?;
+        let reach = |from, to| Window::reach(self.filter, from, to);
+        let halo = reach(from.width, to.width).max(reach(from.height, to.height));
+        Some(Reach { fields: vec!["image"], halo })
+    }
+
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
         let image = cx.get(&self.image)?;
         let scale = match &self.scale {
@@ -111,9 +122,11 @@ impl Node for Resize {
             }
             None => None,
         };
-        let to = self.target(image.size(), scale);
+        let (frame, seen) = (cx.frame(image.size()), cx.place(image.size()));
+        let to = self.target(frame, scale);
         cx.checkpoint()?;
-        resample::image(&image, to, self.filter, self.light == Light::Linear)
+        let window = Window { frame, seen, to, part: seen.stretched(frame, to) };
+        resample::image(&image, &window, self.filter, self.light == Light::Linear)
     }
 }
 

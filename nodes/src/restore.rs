@@ -60,7 +60,7 @@ impl Node for Restore {
 
     fn reach(&self, seen: &Shapes) -> Option<Reach> {
         let halo = self.precision.faithful().ok()?.radius() + spread::reach(seen.first_picture()?.channels());
-        Some(Reach { fields: vec!["image"], factor: 1, halo })
+        Some(Reach { fields: vec!["image"], halo })
     }
 
     fn check(&self) -> Vec<Failure> {

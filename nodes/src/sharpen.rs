@@ -49,7 +49,7 @@ impl Node for Sharpen {
     }
 
     fn reach(&self, _: &Shapes) -> Option<Reach> {
-        Some(Reach { fields: vec!["image"], factor: 1, halo: blur::reach(self.radius.clamp(0.2, 100.0)) })
+        Some(Reach { fields: vec!["image"], halo: blur::reach(self.radius.clamp(0.2, 100.0)) })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {

@@ -51,7 +51,7 @@ impl Node for Tile {
     }
 
     fn reach(&self, _: &Shapes) -> Option<Reach> {
-        Some(Reach { fields: vec!["image"], factor: 1, halo: self.halo })
+        Some(Reach { fields: vec!["image"], halo: self.halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Tiles> {

@@ -1,8 +1,9 @@
 use crate::{
     backend::{self, Precision, Watched},
     pixel::{
-        resample::{self, Filter},
+        resample::Filter,
         spread,
+        stretch::{self, Window},
     },
 };
 use engine::{
@@ -15,6 +16,10 @@ use std::{borrow::Cow, sync::Arc};
 
 /// Greatest factor of one pass.
 const MOST: f64 = 4.0;
+
+/// How far resampling looks at most, in pixels of what comes in: three of them by Lanczos and two by the bicubic filter that
+/// alpha goes through, since nothing gets smaller, and one by rounding.
+const RESAMPLED: u32 = 4;
 
 engine::node! {
     /// Enlarges a picture with the embedded faithful network: the answer with the least error, with nothing invented.
@@ -106,13 +111,10 @@ impl Node for Upscale {
     fn reach(&self, seen: &Shapes) -> Option<Reach> {
         let Scalar::Given(scale) = self.scale else { return None };
         let factor = self.factor(scale).ok()?.get();
-        // Between whole factors the result is resampled, with a phase that depends on the whole picture.
-        (f64::from(factor) == scale)
-            .then(|| {
-                let halo = self.precision.faithful().ok()?.radius() + spread::reach(seen.first_picture()?.channels());
-                Some(Reach { fields: vec!["image"], factor, halo })
-            })
-            .flatten()
+        let radius = self.precision.faithful().ok()?.radius() + spread::reach(seen.first_picture()?.channels());
+        // Between whole factors the network's picture is made smaller again.
+        let halo = if f64::from(factor) == scale { radius.max(RESAMPLED) } else { radius + RESAMPLED };
+        Some(Reach { fields: vec!["image"], halo })
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
@@ -125,19 +127,23 @@ impl Node for Upscale {
             return Ok((*image).clone());
         }
         let rgb = enlarge(cx, &image, damage.as_deref(), factor, self.tile, self.precision)?;
-        let (from, between) = (image.size(), enlarged(image.size(), factor));
-        let to = from.scaled(scale);
+        // The whole picture and what is seen of it, before and after.
+        let (frame, seen) = (cx.frame(image.size()), cx.place(image.size()));
+        let to = frame.scaled(scale);
+        let part = seen.stretched(frame, to);
+        let between = enlarged(frame, factor);
         let mut samples = if between == to {
             rgb
         } else {
-            let mut samples = crate::pixel::room(to.pixels() * image.channels())?;
-            for plane in rgb.chunks_exact(between.pixels()) {
-                samples.extend(resample::plane(plane, between, to, Filter::Lanczos3)?);
+            let window = Window { frame: between, seen: seen.times(factor.get()), to, part };
+            let mut samples = crate::pixel::room(part.size().pixels() * image.channels())?;
+            for plane in rgb.chunks_exact(window.seen.size().pixels()) {
+                samples.extend(stretch::plane(plane, &window, Filter::Lanczos3)?);
             }
             samples
         };
         if let Some(alpha) = image.alpha() {
-            let scaled = resample::plane(alpha, from, to, Filter::Bicubic)?;
+            let scaled = stretch::plane(alpha, &Window { frame, seen, to, part }, Filter::Bicubic)?;
             samples.extend(scaled.into_iter().map(|v| v.clamp(0.0, 1.0)));
         }
         let mut metadata = image.metadata.clone();
@@ -145,7 +151,7 @@ impl Node for Upscale {
             // The steps of the file no longer lie on these pixels.
             Arc::make_mut(&mut metadata).jpeg_quality = None;
         }
-        Ok(Image::new(to, image.channels(), samples, metadata))
+        Ok(Image::new(part.size(), image.channels(), samples, metadata))
     }
 }
 

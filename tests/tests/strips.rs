@@ -121,15 +121,29 @@ fn strips_give_the_bytes_of_the_whole() {
         ("out.png", &[("creativity", "0.35"), ("steps", "1"), ("sharpen", "0.3")][..]),
         ("out.png", &[("creativity", "0.8"), ("steps", "1")]),
         ("out.ppm", &[("creativity", "0"), ("scale", "4")]),
+        ("out.ppm", &[("creativity", "0"), ("scale", "3")]),
+        ("out.png", &[("creativity", "0.4"), ("steps", "1"), ("scale", "1.7")]),
         ("out.jpg", &[("creativity", "0")]),
         ("out.tif", &[("creativity", "0"), ("quality", "Low")]),
     ] {
         both(main, &photo, Some(&mask), name, set, None);
     }
     both(TILES, &photo, None, "out.png", &[], None);
+    for resized in [
+        r#"Resize(image: "photo", scale: 2.3)"#,
+        r#"Resize(image: "photo", width: 301, height: 5000, filter: Bicubic, light: Linear)"#,
+        r#"Resize(image: "photo", scale: 0.7, filter: Area)"#,
+        r#"Resize(image: "photo", longest: 900, filter: Nearest)"#,
+    ] {
+        let text = format!(
+            r#"Graph(format: 1, inputs: {{"photo": Image}}, outputs: {{"photo": "a"}}, nodes: {{"a": {resized}}})"#
+        );
+        both(&text, &photo, None, "out.ppm", &[], None);
+    }
     // A part of the result, in strips.
     let region = Rect { x: 10, y: 100, width: 140, height: 2000 };
     both(main, &photo, None, "out.png", &[("creativity", "0")], Some(region));
+    both(main, &photo, None, "out.png", &[("creativity", "0"), ("scale", "2.4")], Some(region));
 }
 
 #[test]
@@ -157,6 +171,7 @@ fn grey_alpha_and_deep_pictures_in_strips() {
         for out in ["out.png", "out.ppm", "out.webp", "out.bmp", "out.tga", "out.qoi", "out.hdr"] {
             both(quick, &at(name), None, out, &[], None);
         }
+        both(quick, &at(name), None, "out.png", &[("scale", "3.3")], None);
     }
 }
 

@@ -1,6 +1,10 @@
 //! The skeleton of a graph file.
 
-use super::{FORMAT, Field, MOST_BYTES, Piece, TOO_LARGE, fields_of, list_of, map_of, parse, pieces::blank_prefix};
+use super::{
+    FORMAT, Field, MOST_BYTES, Piece, TOO_LARGE, fields_of, list_of, map_of, parse,
+    pieces::{blank_prefix, too_many},
+    screen,
+};
 use crate::{
     diagnostic::{Diagnostic, Span, did_you_mean},
     value::Type,
@@ -65,6 +69,11 @@ impl RawGraph {
             let message = format!("the file has more than {MOST_BYTES} bytes, the limit for graphs");
             let start = Span { source, range: 0..0 };
             found.push(Diagnostic::error(TOO_LARGE, start, message).hint("divide it into several files"));
+            return None;
+        }
+        if let Some(end) = screen::too_long(text) {
+            let place = Span { source, range: end..end + 1 };
+            found.push(Diagnostic::error(TOO_LARGE, place, too_many()).hint("divide it into several files"));
             return None;
         }
         let whole = Piece::whole(source, text);

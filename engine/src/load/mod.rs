@@ -5,6 +5,7 @@
 
 mod graph;
 mod pieces;
+mod screen;
 
 pub(crate) use graph::{RawGraph, RawNode};
 pub(crate) use pieces::{Field, Piece, fields_of, list_of, lower_first, map_of, parse};

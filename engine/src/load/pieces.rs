@@ -157,7 +157,7 @@ struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 struct Elements<'a>(Vec<&'a RawValue>);
 
 /// What is said when there are more entries than a graph may have nodes. Reading ends there, before memory is spent.
-fn too_many() -> String {
+pub(super) fn too_many() -> String {
     format!("more than {MOST_NODES} entries, the limit for graphs")
 }
 

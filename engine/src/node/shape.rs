@@ -137,8 +137,6 @@ impl Shapes {
 pub struct Reach {
     /// The fields that are cut, all of one size. Everything else comes in whole.
     pub fields: Vec<&'static str>,
-    /// By how much the picture grows.
-    pub factor: u32,
     /// How many pixels of what comes in a pixel depends on, on every side. What gives tiles sees all of those that are
     /// wanted, and nothing beyond them.
     pub halo: u32,

@@ -327,15 +327,12 @@ impl<'a> Coordinator<'a> {
 
 /// What is kept of what a node gave for a part.
 fn kept_of(value: Value, part: &Part) -> Value {
-    let Some((wanted, factor)) = part.output else { return value };
+    let Some(wanted) = part.output else { return value };
     match value {
         Value::Tiles(tiles) => {
             let items = tiles.items.iter().filter(|tile| tile.core.meets(wanted)).cloned().collect();
             Value::Tiles(Arc::new(Tiles { frame: tiles.frame, items }))
         }
-        value => {
-            let given = part.input.times(factor);
-            value.crop_to(given.size(), wanted.relative_to(given))
-        }
+        value => value.crop_to(part.gives.size(), wanted.relative_to(part.gives)),
     }
 }

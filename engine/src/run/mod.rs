@@ -201,7 +201,7 @@ fn planned(graph: &Graph, plan: &Plan, world: World<'_>, shared: &Shared) -> Res
     let ended = coordinator.run(&HashMap::new(), &wanted)?;
     let outputs = graph.outputs.iter().filter_map(|(name, node, port)| {
         let value = ended.values.get(node)?.get(*port)?;
-        let covered = plan.step(*node).and_then(|step| step.part.as_ref()?.output).map(|(rect, _)| rect);
+        let covered = plan.step(*node).and_then(|step| step.part.as_ref()?.output);
         let value = match (world.bounds.region, value) {
             (Some(region), Value::Image(image)) => {
                 let covered = covered.unwrap_or(image.size().rect());

@@ -92,6 +92,30 @@ impl Rect {
         Self { x, y, width, height }
     }
 
+    /// What this part of a picture of `from` pixels covers once the picture has `to` pixels: all pixels that lie in it fully.
+    pub fn stretched(self, from: Size, to: Size) -> Self {
+        let edges = |start: u32, end: u32, from: u32, to: u32| {
+            let (from, to) = (u64::from(from.max(1)), u64::from(to));
+            // No larger than `to`, since a part ends within its picture.
+            let start = (u64::from(start) * to).div_ceil(from) as u32;
+            (start, ((u64::from(end) * to / from) as u32).max(start))
+        };
+        let (x, right) = edges(self.x, self.right(), from.width, to.width);
+        let (y, bottom) = edges(self.y, self.bottom(), from.height, to.height);
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// The smallest part of a picture of `from` pixels that [covers](Self::stretched) this one once the picture has `to`.
+    pub fn behind(self, from: Size, to: Size) -> Self {
+        let edges = |start: u32, end: u32, from: u32, to: u32| {
+            let (from, to) = (u64::from(from), u64::from(to.max(1)));
+            ((u64::from(start) * from / to) as u32, (u64::from(end) * from).div_ceil(to) as u32)
+        };
+        let (x, right) = edges(self.x, self.right(), from.width, to.width);
+        let (y, bottom) = edges(self.y, self.bottom(), from.height, to.height);
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
     /// The smallest rectangle that holds both.
     pub fn union(self, other: Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::net::Net;
 use super::{Sampling, residual_scale};
+use crate::kernels::gaussian_row;
 use crate::layers::{Map, Pool, Region};
-use crate::noise::gaussian;
 use crate::picture::{room, zeros};
 use crate::planes;
 use crate::{Error, Picture, Result, Watch};
@@ -113,9 +113,7 @@ impl<'a> Frame<'a> {
         let mut z = zeros(len, "the noise")?;
         z.par_chunks_exact_mut(self.width).enumerate().for_each(|(index, row)| {
             let (channel, y) = ((index / self.height) as u32, (index % self.height) as u32);
-            for (value, x) in row.iter_mut().zip(0..) {
-                *value = gaussian(seed, self.origin.0 + x, self.origin.1 + y, channel, 0);
-            }
+            gaussian_row(seed, (self.origin.0, self.origin.1 + y), channel, 0, row);
         });
         Ok(z)
     }

@@ -8,7 +8,7 @@ pub(crate) use srvgg::Srvgg;
 
 use crate::layers::{Map, Pool, Precision, Region, Weights};
 use crate::tiles::tile_by_tile;
-use crate::{Compute, Error, Picture, Result, Watch, planes};
+use crate::{Compute, Error, Picture, Result, Watch, check_safetensors, planes};
 
 /// A network that looks at no statistics over space: run on cells with a margin, it gives the same bits as on the whole
 /// picture.
@@ -42,8 +42,9 @@ impl SuperResolution {
     /// width, depth and factor.
     ///
     /// # Errors
-    /// When the file is neither, or a tensor is missing, misshaped or not finite.
+    /// When the file is neither or beyond the limits, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8], compute: Compute) -> Result<Self> {
+        check_safetensors(file, "upscaler")?;
         let weights = Weights::read(file, "upscaler", "")?.on(compute);
         let has = |name| weights.shape(name).is_ok();
         let net: Box<dyn Network> = match (has("body.0.weight"), has("conv_first.weight")) {

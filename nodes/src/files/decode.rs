@@ -1,8 +1,8 @@
 //! From the bytes of a file to a picture.
 
-use super::{Header, Lost, exif, gif, jpeg, png, texts, webp};
+use super::{Header, Lost, claims, exif, frames, gif, jpeg, png, texts, webp};
 use crate::{
-    limits::{Limits, METADATA_BYTES},
+    limits::Limits,
     pixel::{
         resample::{linear_to_srgb, srgb_to_linear},
         room, unit,
@@ -53,9 +53,10 @@ pub(super) fn image(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Ima
         let colour = source.decoder.color_type();
         let linear = matches!(source.format, ImageFormat::OpenExr | ImageFormat::Hdr);
         let length = usize::try_from(source.decoder.total_bytes()).unwrap_or(usize::MAX);
-        let mut raw: Vec<u8> = Vec::new();
-        raw.try_reserve_exact(length).map_err(|_| no_memory(path, size))?;
-        raw.resize(length, 0);
+        // Asked for first, because this can fail. Then taken as zeros that cost nothing until they are written to: a file
+        // may claim far more than it holds.
+        Vec::<u8>::new().try_reserve_exact(length).map_err(|_| no_memory(path, size))?;
+        let mut raw = vec![0u8; length];
         source.decoder.read_image(&mut raw).map_err(|error| broken(path, &error))?;
         let (channels, samples) = planes(&raw, colour, size, linear)?;
         drop(raw);
@@ -86,10 +87,17 @@ impl<'a> Source<'a> {
         let format = format(path, bytes)?;
         let deadline = limits.decode_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let timed = |bytes: Cow<'a, [u8]>| Timed { inner: Cursor::new(bytes), deadline };
+        let at = |failure: Failure| failure.at("path");
+        if let Some(size) = claims::size(format, bytes) {
+            limits.check_input(path, size).map_err(at)?;
+        }
+        frames::check(path, format, bytes, limits).map_err(at)?;
         let mut allowed = image::Limits::default();
         let decoder: Box<dyn ImageDecoder + 'a> = if format == ImageFormat::Png {
+            png::check(path, bytes, limits).map_err(at)?;
             // What the PNG decoder takes beside the pixels: metadata, inflated, and a few rows.
-            allowed.max_alloc = Some((4 * METADATA_BYTES + 4 * png::row_bytes(bytes)) as u64);
+            let metadata = limits.metadata_bytes.unwrap_or(u64::MAX).saturating_mul(4);
+            allowed.max_alloc = Some(metadata.saturating_add(4 * png::row_bytes(bytes) as u64));
             Box::new(
                 codecs::png::PngDecoder::with_limits(timed(png::lean(bytes)), allowed)
                     .map_err(|error| broken(path, &error))?,
@@ -104,9 +112,19 @@ impl<'a> Source<'a> {
         if size.area() == 0 {
             return Err(Failure::input(format!("`{path}` is a picture without pixels ({size})")).at("path"));
         }
-        limits.check_input(path, size).map_err(|failure| failure.at("path"))?;
+        limits.check_input(path, size).map_err(at)?;
         let mut source = Self { decoder, format, size, bytes };
         if format != ImageFormat::Png {
+            let blocks = [
+                ("colour profile", source.profile()),
+                ("EXIF", source.decoder.exif_metadata().ok().flatten()),
+                ("XMP", source.decoder.xmp_metadata().ok().flatten()),
+                ("IPTC", source.iptc()),
+            ];
+            for (name, block) in blocks {
+                let length = block.map_or(0, |block| block.len() as u64);
+                limits.check_metadata(path, &format!("its {name}"), length).map_err(at)?;
+            }
             // Twice the pixels for decoders that turn one form into another, and room for their tables.
             let mut allowed = image::Limits::default();
             allowed.max_alloc = Some(source.decoder.total_bytes().saturating_mul(2).saturating_add(256 << 20));
@@ -120,34 +138,44 @@ impl<'a> Source<'a> {
 
     fn orientation(&mut self) -> Orientation {
         match self.decoder.exif_metadata() {
-            Ok(Some(exif)) if exif.len() <= METADATA_BYTES => {
-                Orientation::from_exif_chunk(strip_prefix(&exif)).unwrap_or(Orientation::NoTransforms)
-            }
+            Ok(Some(exif)) => Orientation::from_exif_chunk(strip_prefix(&exif)).unwrap_or(Orientation::NoTransforms),
             _ => self.decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        }
+    }
+
+    fn profile(&mut self) -> Option<Vec<u8>> {
+        match self.format {
+            // The decoder knows profiles of one of the two types in use only.
+            ImageFormat::Tiff => exif::icc(self.bytes),
+            _ => self.decoder.icc_profile().ok().flatten(),
+        }
+    }
+
+    /// The IPTC block, where it does not lie among texts.
+    fn iptc(&self) -> Option<Vec<u8>> {
+        match self.format {
+            ImageFormat::Jpeg => jpeg::iptc(self.bytes),
+            ImageFormat::Tiff => exif::iptc(self.bytes),
+            _ => None,
         }
     }
 
     /// What the file says beside its pixels. Metadata that cannot be read is no reason to refuse a picture.
     fn metadata(&mut self) -> (Metadata, Orientation) {
         let orientation = self.orientation();
-        let small = |block: &Vec<u8>| !block.is_empty() && block.len() <= METADATA_BYTES;
+        let some = |block: &Vec<u8>| !block.is_empty();
         let colour = self.decoder.color_type();
-        let icc = match self.format {
-            // The decoder knows profiles of one of the two types in use only.
-            ImageFormat::Tiff => exif::icc(self.bytes),
-            _ => self.decoder.icc_profile().ok().flatten(),
-        };
-        let icc = icc.filter(small).filter(|icc| {
+        let icc = self.profile().filter(some).filter(|icc| {
             // A profile for four inks says nothing about the RGB that they were turned into.
             matches!(icc.get(16..20), Some(b"RGB "))
                 || (matches!(icc.get(16..20), Some(b"GRAY")) && !colour.has_color())
         });
-        let exif = self.decoder.exif_metadata().ok().flatten().filter(small).map(|exif| {
+        let exif = self.decoder.exif_metadata().ok().flatten().filter(some).map(|exif| {
             let mut exif = strip_prefix(&exif).to_vec();
             exif::take_orientation(&mut exif);
             exif
         });
-        let xmp = self.decoder.xmp_metadata().ok().flatten().filter(small);
+        let xmp = self.decoder.xmp_metadata().ok().flatten().filter(some);
         let dpi = match self.format {
             ImageFormat::Png => png::dpi(self.bytes),
             ImageFormat::Jpeg => jpeg::dpi(self.bytes),
@@ -155,17 +183,13 @@ impl<'a> Source<'a> {
             _ => None,
         };
         let texts = texts::of(self.bytes);
-        let iptc = match self.format {
-            ImageFormat::Jpeg => jpeg::iptc(self.bytes),
-            ImageFormat::Tiff => exif::iptc(self.bytes),
-            _ => texts.iptc,
-        };
+        let iptc = self.iptc().or(texts.iptc);
         let metadata = Metadata {
             dpi: dpi.or_else(|| exif.as_deref().and_then(exif::dpi)),
             icc,
             exif,
             xmp,
-            iptc: iptc.filter(small),
+            iptc: iptc.filter(some),
             texts: texts.all,
             depth: match colour {
                 ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => SampleDepth::Sixteen,

@@ -2,7 +2,7 @@
 
 use super::{
     carry::{self, Strip},
-    iptc, jpeg,
+    exr, iptc, jpeg,
     pixels::{Layout, Pixels},
     png as chunks, tiff,
 };
@@ -378,7 +378,7 @@ fn whole(
         Format::Bmp => put(codecs::bmp::BmpEncoder::new(&mut out), bytes, size, layout).map_err(failed),
         Format::Tga => put(codecs::tga::TgaEncoder::new(out), bytes, size, layout).map_err(failed),
         Format::Qoi => put(codecs::qoi::QoiEncoder::new(out), bytes, size, layout).map_err(failed),
-        Format::Exr => put(codecs::openexr::OpenExrEncoder::new(out), bytes, size, layout).map_err(failed),
+        Format::Exr => exr::write(bytes, size, layout.alpha, out),
         Format::Hdr => put(codecs::hdr::HdrEncoder::new(out), bytes, size, layout).map_err(failed),
     }
 }

@@ -3,9 +3,12 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where files are read and written")]
 
 mod carry;
+mod claims;
 mod decode;
 mod encode;
 mod exif;
+mod exr;
+mod frames;
 mod gif;
 mod iptc;
 mod jpeg;
@@ -68,6 +71,15 @@ pub fn read(path: &str, limits: &Limits) -> NodeResult<Image> {
     decode::image(path, &bytes(path, limits)?, limits)
 }
 
+/// Decodes the bytes of a picture file. Errors call it `name`, whose ending tells the formats that have no signature.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Image> {
+    limits.check_file(name, bytes.len() as u64)?;
+    decode::image(name, bytes, limits)
+}
+
 /// The recipe (graph, parameters, seed) that `Save` wrote into a picture file; `None` when there is none. The text is
 /// whatever the file says: parse it as untrusted.
 ///
@@ -91,14 +103,15 @@ pub fn recipe(path: &str, limits: &Limits) -> NodeResult<Option<String>> {
 const HEAD: u64 = 1 << 20;
 
 /// Digest of the content of a file.
+/// Digest of the content of a picture file that the limits allow. Asked before anything runs, it is what refuses a picture
+/// at once.
 ///
 /// # Errors
-/// When there is no such file or it cannot be read.
+/// As [`probe`].
 pub fn digest(path: &str, limits: &Limits) -> NodeResult<Digest> {
-    let (mut file, _) = open(path, limits)?;
-    let mut hasher = blake3::Hasher::new();
-    io::copy(&mut file, &mut hasher).map_err(|error| unreadable(path, &error))?;
-    Ok(Digest(*hasher.finalize().as_bytes()))
+    let bytes = bytes(path, limits)?;
+    decode::header(path, &bytes, limits)?;
+    Ok(Digest(*blake3::hash(&bytes).as_bytes()))
 }
 
 fn open(path: &str, limits: &Limits) -> NodeResult<(File, u64)> {

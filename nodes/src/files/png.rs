@@ -1,7 +1,9 @@
 //! PNG chunks: what is to be known before the decoder sees the file.
 
-use crate::limits::METADATA_BYTES;
-use std::borrow::Cow;
+use crate::limits::{Limits, METADATA_BYTES};
+use engine::NodeResult;
+use flate2::bufread::ZlibDecoder;
+use std::{borrow::Cow, io::Read};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
@@ -26,7 +28,7 @@ struct Chunk<'a> {
     data: &'a [u8],
 }
 
-/// All chunks.
+/// All chunks, as far as the file goes.
 fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     let mut at = SIGNATURE.len();
     std::iter::from_fn(move || {
@@ -62,20 +64,81 @@ pub(super) fn reaches_pixels(bytes: &[u8]) -> bool {
     end.is_some_and(|end| bytes.get(end + 4..end + 8) == Some(b"IDAT"))
 }
 
+/// So many times the limit of one block may all blocks of a file hold together.
+const TOGETHER: u64 = 4;
+
+/// Refuses a file with blocks of metadata, or with more frames, than the limits allow. What is compressed is inflated as
+/// far as the limit to see that, and kept nowhere.
+///
+/// # Errors
+/// [`Blame::Limit`](engine::Blame::Limit).
+pub(super) fn check(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<()> {
+    let mut together = 0;
+    for chunk in chunks(bytes) {
+        let (name, most) = (String::from_utf8_lossy(chunk.name), limits.metadata_bytes.unwrap_or(u64::MAX));
+        let packed = match chunk.name {
+            b"tEXt" | b"eXIf" => None,
+            // A keyword, the method, the stream.
+            b"zTXt" | b"iCCP" => after_keyword(chunk.data).and_then(|rest| rest.get(1..)),
+            b"iTXt" => packed_text(chunk.data),
+            b"acTL" => {
+                let frames =
+                    chunk.data.get(..4).and_then(|frames| frames.try_into().ok()).map_or(0, u32::from_be_bytes);
+                limits.check_frames(path, u64::from(frames))?;
+                continue;
+            }
+            _ => continue,
+        };
+        let length = chunk.data.len() as u64;
+        limits.check_metadata(path, &format!("its `{name}` block"), length)?;
+        let inflated = packed.filter(|_| limits.metadata_bytes.is_some()).map_or(0, |packed| inflated(packed, most));
+        limits.check_metadata(path, &format!("its `{name}` block, inflated,"), inflated)?;
+        together += length.max(inflated);
+        if let Some(most) = limits.metadata_bytes.filter(|most| together > most.saturating_mul(TOGETHER)) {
+            limits.check_metadata(path, "its metadata together", together.max(most + 1))?;
+        }
+    }
+    Ok(())
+}
+
+fn after_keyword(data: &[u8]) -> Option<&[u8]> {
+    data.iter().position(|&byte| byte == 0).map(|end| &data[end + 1..])
+}
+
+/// The compressed text of an international text block, when it is compressed: behind keyword, flag, method, language and
+/// translated keyword.
+fn packed_text(data: &[u8]) -> Option<&[u8]> {
+    let rest = after_keyword(data)?;
+    let rest = rest.get(2..).filter(|_| rest[0] == 1)?;
+    after_keyword(after_keyword(rest)?)
+}
+
+/// Bytes that a stream inflates to, counted up to one more than `most`. A broken stream ends where it breaks.
+fn inflated(packed: &[u8], most: u64) -> u64 {
+    let mut decoder = ZlibDecoder::new(packed);
+    let mut part = [0; 1 << 14];
+    let mut count = 0;
+    while count <= most {
+        match decoder.read(&mut part) {
+            Ok(length) if length > 0 => count += length as u64,
+            _ => break,
+        }
+    }
+    count.min(most.saturating_add(1))
+}
+
 /// Most bytes of one row of pixels, by the header.
 pub(super) fn row_bytes(bytes: &[u8]) -> usize {
     let width = bytes.get(16..20).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
     (width as usize).saturating_mul(8)
 }
 
-/// The file without text that nobody reads and without metadata above the limit. Texts are inflated by the decoder
-/// otherwise, so a few bytes could become gigabytes.
+/// The file without text that nobody reads: the decoder would inflate it.
 pub(super) fn lean(bytes: &[u8]) -> Cow<'_, [u8]> {
     let unwanted = |chunk: &Chunk<'_>| match chunk.name {
         b"tEXt" | b"zTXt" => true,
-        // XMP is to be written uncompressed; what is not would be inflated without a limit.
-        b"iTXt" => !chunk.data.starts_with(&[XMP.as_bytes(), &[0, 0]].concat()) || chunk.data.len() > METADATA_BYTES,
-        b"iCCP" | b"eXIf" => chunk.data.len() > METADATA_BYTES,
+        // XMP is to be written uncompressed, says its specification.
+        b"iTXt" => !chunk.data.starts_with(&[XMP.as_bytes(), &[0, 0]].concat()),
         _ => false,
     };
     let mut kept = Vec::new();

@@ -292,7 +292,7 @@ fn limits_hold_before_any_memory_is_spent() {
 }
 
 #[test]
-fn metadata_bombs_are_dropped() {
+fn metadata_bombs_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let picture = with_metadata(testing::noise(Size::new(8, 8), 3), |m| {
         // 64 MiB that deflate to next to nothing.
@@ -303,21 +303,30 @@ fn metadata_bombs_are_dropped() {
     let path = folder.path().join("a.png");
     save(&picture, &path, |_| {}).unwrap();
     assert!(fs::metadata(&path).unwrap().len() < 4 << 20);
-    let back = load(&path).unwrap();
-    assert_eq!(back.metadata.icc, None);
+    let failure = load(&path).unwrap_err();
+    assert_eq!(failure.blame, Blame::Limit, "{failure}");
+    assert!(failure.message.contains("iCCP") && failure.hint.unwrap().contains("--max-metadata-bytes"));
+    // Who wants it gets it.
+    let allowed = Limits { metadata_bytes: Some(64 << 20), ..Limits::LOCAL };
+    let back = read(&path.to_string_lossy(), &allowed).unwrap();
+    assert_eq!(back.metadata.icc, picture.metadata.icc);
     assert!(worst(&picture, &back) < 0.01);
 }
 
 #[test]
 fn the_digest_follows_the_content() {
     let folder = tempfile::tempdir().unwrap();
-    let digest_of = |name: &str, text: &str| {
+    let digest_of = |name: &str, edge: u32| {
         let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
+        save(&testing::noise(Size::new(edge, 8), 3), &path, |_| {}).unwrap();
         Load { path: path.to_string_lossy().into_owned(), ..Load::default() }.outside().unwrap()
     };
-    assert_eq!(digest_of("a", "1"), digest_of("b", "1"));
-    assert_ne!(digest_of("a", "1"), digest_of("a", "2"));
+    assert_eq!(digest_of("a.png", 1), digest_of("b.png", 1));
+    assert_ne!(digest_of("a.png", 1), digest_of("a.png", 2));
+    // What is no picture is refused here, before anything runs.
+    let text = folder.path().join("text.png");
+    fs::write(&text, "no picture").unwrap();
+    assert!(Load { path: text.to_string_lossy().into_owned(), ..Load::default() }.outside().is_err());
     assert!(Load { path: "/no/such/file".into(), ..Load::default() }.outside().is_err());
 }
 

@@ -1,13 +1,16 @@
 //! Resampling of planes to another size.
 
-use super::zeros;
+use super::{
+    room,
+    stretch::{self, Window},
+    zeros,
+};
 use engine::{
-    Failure, NodeResult,
+    NodeResult,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
     value::{Image, Mask, Size},
 };
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images, pixels::F32};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -29,41 +32,17 @@ pub(crate) enum Filter {
     Nearest,
 }
 
-impl Filter {
-    fn algorithm(self) -> ResizeAlg {
-        match self {
-            Self::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
-            Self::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Self::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Self::Area => ResizeAlg::Convolution(FilterType::Box),
-            Self::Nearest => ResizeAlg::Nearest,
-        }
-    }
-}
-
 /// A plane at another size. Filters with negative weights may leave the range of the input.
 ///
 /// # Errors
 /// When there is no memory for it.
 pub(crate) fn plane(samples: &[f32], from: Size, to: Size, filter: Filter) -> NodeResult<Vec<f32>> {
-    let mut out = zeros(to.pixels())?;
-    plane_into(samples, from, &mut out, to, filter)?;
-    Ok(out)
-}
-
-/// Like [`plane`], into a plane that is there already.
-pub(crate) fn plane_into(samples: &[f32], from: Size, out: &mut [f32], to: Size, filter: Filter) -> NodeResult<()> {
     if from == to {
-        out.copy_from_slice(samples);
-        return Ok(());
+        let mut out = room(samples.len())?;
+        out.extend_from_slice(samples);
+        return Ok(out);
     }
-    let broken = |what: &dyn std::fmt::Display| Failure::internal(format!("cannot resize {from} to {to}: {what}"));
-    // Typed, so that the code for the pixel types that we never have is not compiled into this crate.
-    let (source, target) = (bytemuck::cast_slice(samples), bytemuck::cast_slice_mut(out));
-    let source = images::TypedImageRef::<F32>::from_buffer(from.width, from.height, source).map_err(|e| broken(&e))?;
-    let mut target = images::TypedImage::<F32>::from_buffer(to.width, to.height, target).map_err(|e| broken(&e))?;
-    let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
-    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| broken(&e))
+    stretch::plane(samples, &Window::whole(from, to), filter)
 }
 
 /// A mask at another size, kept within 0 to 1.
@@ -76,28 +55,28 @@ pub(crate) fn mask(mask: &Mask, to: Size, filter: Filter) -> NodeResult<Mask> {
     Ok(Mask::new(to, samples))
 }
 
-/// A picture at another size. Alpha is resampled on its own and weighs the colours, so that what cannot be seen does
-/// not bleed into what can. `encode` and `decode` surround the resampling of colours; pass `None` for none.
+/// A picture at another size, or the wanted part of it. Alpha is resampled on its own and weighs the colours, so that what
+/// cannot be seen does not bleed into what can. Colours are weighed in `linear` light, or as they are encoded.
 ///
 /// # Errors
 /// When there is no memory for it.
-pub(crate) fn image(image: &Image, to: Size, filter: Filter, linear: bool) -> NodeResult<Image> {
-    let from = image.size();
-    if from == to {
+pub(crate) fn image(image: &Image, window: &Window, filter: Filter, linear: bool) -> NodeResult<Image> {
+    if window.frame == window.to && window.seen == window.part {
         return Ok(image.clone());
     }
+    let to = window.part.size();
     let n = to.pixels();
     let mut out = zeros(n * image.channels())?;
     let (colours, veil) = out.split_at_mut(3 * n);
     if let Some(alpha) = image.alpha() {
-        plane_into(alpha, from, veil, to, filter)?;
+        stretch::plane_into(alpha, window, filter, veil)?;
     }
     // Invisible pixels keep a trace of weight: a picture that is transparent all over keeps its hidden colours.
     const TRACE: f32 = 1.0 / 4096.0;
     for (channel, target) in colours.chunks_exact_mut(n.max(1)).enumerate() {
         let source = image.plane(channel);
         if !linear && !image.has_alpha() {
-            plane_into(source, from, target, to, filter)?;
+            stretch::plane_into(source, window, filter, target)?;
             continue;
         }
         let mut weighed = zeros(source.len())?;
@@ -105,7 +84,7 @@ pub(crate) fn image(image: &Image, to: Size, filter: Filter, linear: bool) -> No
             let v = if linear { srgb_to_linear(source[i]) } else { source[i] };
             *w = image.alpha().map_or(v, |alpha| v * (alpha[i] + TRACE));
         });
-        plane_into(&weighed, from, target, to, filter)?;
+        stretch::plane_into(&weighed, window, filter, target)?;
         drop(weighed);
         let veil = &*veil;
         target.par_iter_mut().enumerate().for_each(|(i, v)| {
@@ -204,7 +183,7 @@ mod tests {
             samples[24 + x] = 1.0;
         }
         let picture = Image::new(size, 4, samples, Arc::default());
-        let out = image(&picture, Size::new(16, 1), Filter::Bilinear, false).unwrap();
+        let out = image(&picture, &Window::whole(size, Size::new(16, 1)), Filter::Bilinear, false).unwrap();
         for x in 0..8 {
             assert!((out.plane(0)[x] - 0.5).abs() < 2e-3, "{x}: {}", out.plane(0)[x]);
         }
@@ -216,7 +195,7 @@ mod tests {
         let size = Size::new(4, 4);
         let checker: Vec<f32> = (0..16).map(|i| ((i + i / 4) % 2) as f32).collect();
         let picture = Image::new(size, 3, checker.repeat(3), Arc::default());
-        let out = image(&picture, Size::new(1, 1), Filter::Area, true).unwrap();
+        let out = image(&picture, &Window::whole(size, Size::new(1, 1)), Filter::Area, true).unwrap();
         assert!((out.samples()[0] - linear_to_srgb(0.5)).abs() < 1e-4);
         for i in -20..=40 {
             let v = i as f32 / 20.0;

@@ -83,7 +83,7 @@ pub(super) fn read(file: &[u8], picture: &dyn Fn(Digest) -> Option<Arc<Image>>) 
             RAW_BYTES => Block::Bytes(stored.to_vec().into()),
             RAW_SAMPLES => Block::Samples(as_samples(stored)?.into()),
             PACKED_BYTES => Block::Bytes(unpacked(stored, length)?.into()),
-            PACKED_SAMPLES => Block::Samples(as_samples(&gathered(&unpacked(stored, length)?, 4))?.into()),
+            PACKED_SAMPLES => Block::Samples(gathered(&unpacked(stored, length)?)?.into()),
             _ => return None,
         });
         rest = after;
@@ -120,10 +120,11 @@ fn spread(bytes: &[u8], width: usize) -> Cow<'_, [u8]> {
     (0..width).flat_map(|at| bytes.iter().skip(at).step_by(width).copied()).collect::<Vec<u8>>().into()
 }
 
-/// Takes [`spread`] back.
-fn gathered(bytes: &[u8], width: usize) -> Vec<u8> {
-    let items = bytes.len() / width;
-    (0..items * width).map(|i| bytes[i % width * items + i / width]).collect()
+/// The samples whose bytes were [`spread`].
+fn gathered(bytes: &[u8]) -> Option<Vec<f32>> {
+    let count = bytes.len() / 4;
+    let sample = |i: usize| f32::from_le_bytes(std::array::from_fn(|at| bytes[at * count + i]));
+    bytes.len().is_multiple_of(4).then(|| (0..count).map(sample).collect())
 }
 
 #[cfg(target_endian = "little")]
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn spreading_is_taken_back() {
         let bytes: Vec<u8> = (0..40).collect();
-        assert_eq!(gathered(&spread(&bytes, 4), 4), bytes);
+        assert_eq!(gathered(&spread(&bytes, 4)), as_samples(&bytes));
         assert_eq!(spread(&bytes, 4)[..3], [0, 4, 8]);
     }
 }
