@@ -158,7 +158,7 @@ impl<E: Element> Conv<E> {
     }
 
     /// The same as `new` for a 3x3 convolution of stride 1, with less than half of the products and results that differ by
-    /// rounding: by a few units of the last place in f32, of the last bf16 in bf16. See [`winograd`].
+    /// rounding: by a few units of the last place in f32, of the last bf16 in bf16 (Winograd's minimal filtering).
     ///
     /// # Panics
     /// As `new`, and where it does not [pay](Conv::pays).
