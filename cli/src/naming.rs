@@ -271,7 +271,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
 const MOST_NAMES: u32 = 1_000_000;
 
 /// `photo.x2.png`, then `photo.x2-1.png` and so on.
-fn numbered(path: &Path, number: u32) -> PathBuf {
+pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
     if number == 0 {
         return path.to_owned();
     }

@@ -1,6 +1,6 @@
 //! Where pictures come from and where everything goes: so that no result comes back as a picture.
 
-use crate::commands::upscale::Refused;
+use crate::{commands::upscale::Refused, naming::numbered};
 use std::{
     fs::{self, File},
     io,
@@ -85,13 +85,7 @@ pub(super) fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }
-    let stem = to.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let extension = to.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
-    let names = (0u32..).map(|number| match number {
-        0 => to.to_owned(),
-        number => to.with_file_name(format!("{stem}-{number}{extension}")),
-    });
-    for name in names {
+    for name in (0..).map(|number| numbered(to, number)) {
         // The name is taken by an empty file first, so that two watchers do not move onto each other.
         match File::create_new(&name) {
             Ok(_) => {}

@@ -1,4 +1,4 @@
-//! Blocks of GIF files: whether there is more than one picture.
+//! Blocks of GIF files: how many pictures there are.
 
 /// Whether a file holds several pictures.
 pub(super) fn is_animated(bytes: &[u8]) -> bool {
@@ -6,7 +6,7 @@ pub(super) fn is_animated(bytes: &[u8]) -> bool {
 }
 
 /// One item for each picture.
-fn pictures(bytes: &[u8]) -> impl Iterator<Item = ()> + '_ {
+pub(super) fn pictures(bytes: &[u8]) -> impl Iterator<Item = ()> + '_ {
     let mut at = if bytes.starts_with(b"GIF8") { 13 + table(bytes.get(10)) } else { bytes.len() };
     std::iter::from_fn(move || {
         loop {

@@ -101,7 +101,8 @@ pub(super) fn check(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<()>
     Ok(())
 }
 
-fn after_keyword(data: &[u8]) -> Option<&[u8]> {
+/// What stands behind a keyword, or another text that ends with a zero.
+pub(super) fn after_keyword(data: &[u8]) -> Option<&[u8]> {
     data.iter().position(|&byte| byte == 0).map(|end| &data[end + 1..])
 }
 

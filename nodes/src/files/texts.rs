@@ -35,23 +35,16 @@ pub(super) fn of(bytes: &[u8]) -> Texts {
 
 /// Keyword and text of a chunk.
 fn text(name: &[u8], data: &[u8], room: usize) -> Option<(String, String)> {
-    let split = |data: &[u8]| -> Option<(usize, usize)> {
-        let end = data.iter().position(|byte| *byte == 0)?;
-        Some((end, end + 1))
-    };
     let latin = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
-    let (end, rest) = split(data)?;
-    let keyword = latin(data.get(..end)?);
-    let rest = data.get(rest..)?;
+    let rest = png::after_keyword(data)?;
+    let keyword = latin(data.get(..data.len() - rest.len() - 1)?);
     let text = match name {
         b"tEXt" => latin(rest.get(..rest.len().min(room))?),
         b"zTXt" => latin(&inflated(rest.strip_prefix(&[0])?, room)?),
         b"iTXt" => {
             let (packed, rest) = rest.split_first()?;
             // The method, a language and the keyword in that language come first.
-            let rest = rest.get(1..)?;
-            let rest = rest.get(split(rest)?.1..)?;
-            let rest = rest.get(split(rest)?.1..)?;
+            let rest = png::after_keyword(png::after_keyword(rest.get(1..)?)?)?;
             let bytes = if *packed == 1 { inflated(rest, room)? } else { rest.get(..rest.len().min(room))?.to_vec() };
             String::from_utf8(bytes).ok()?
         }

@@ -1,5 +1,7 @@
 //! Chunks of WebP files: what is to be known beside what the decoder tells.
 
+use std::ops::Range;
+
 const HEAD: usize = 12;
 /// Bit of the extended header that tells of an animation.
 const ANIMATED: u8 = 2;
@@ -8,15 +10,25 @@ pub(super) fn is_webp(bytes: &[u8]) -> bool {
     bytes.starts_with(b"RIFF") && bytes.get(8..HEAD) == Some(b"WEBP")
 }
 
-fn chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// Names of chunks, and where their data lie, which may end behind the file.
+fn heads(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
     let mut at = HEAD;
     std::iter::from_fn(move || {
         let name = bytes.get(at..at.checked_add(4)?)?;
         let length = u32::from_le_bytes(bytes.get(at + 4..at + 8)?.try_into().ok()?) as usize;
-        let data = bytes.get(at + 8..(at + 8).checked_add(length)?)?;
-        at += 8 + length + length % 2;
+        let data = at + 8..(at + 8).checked_add(length)?;
+        at = data.end.checked_next_multiple_of(2)?;
         Some((name, data))
     })
+}
+
+fn chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    heads(bytes).map_while(|(name, data)| Some((name, bytes.get(data)?)))
+}
+
+/// One item for each frame of an animation.
+pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = ()> {
+    heads(bytes).filter(|(name, _)| name == b"ANMF").map(drop)
 }
 
 /// The XMP packet.
