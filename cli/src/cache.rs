@@ -2,7 +2,7 @@
 
 use crate::{args::Machine, terminal::Terminal};
 use engine::{
-    Cache, CacheSize, Claim, Layered, MemoryStore, NoStore, Store, digest::Digest, filesystem::OsFilesystem,
+    Behind, Cache, CacheSize, Claim, Layered, MemoryStore, NoStore, Store, digest::Digest, filesystem::OsFilesystem,
     value::Value,
 };
 use std::{
@@ -18,7 +18,7 @@ pub(crate) const IN_MEMORY: usize = 16 << 20;
 /// The results that are kept, or none.
 pub(crate) enum Kept {
     Nothing,
-    Disk(Box<Layered<MemoryStore, Cache>>),
+    Disk(Box<Layered<MemoryStore, Behind<Cache>>>),
 }
 
 impl Kept {
@@ -28,7 +28,7 @@ impl Kept {
         }
         let root = root(machine.cache.as_deref())?;
         let size = machine.cache_size.map_or(CacheSize::Usual, CacheSize::Bytes);
-        let back = Cache::new(&root, size, Arc::new(OsFilesystem));
+        let back = Behind::new(Cache::new(&root, size, Arc::new(OsFilesystem)));
         Ok(Self::Disk(Box::new(Layered { front: MemoryStore::new(IN_MEMORY), back })))
     }
 
@@ -42,7 +42,7 @@ impl Kept {
     /// Tells what went wrong with it. The pictures are none the worse for it.
     pub(crate) fn complain(&self, terminal: &Terminal) {
         let Self::Disk(layered) = self else { return };
-        let cache = &layered.back;
+        let cache = layered.back.settled();
         let root = cache.root().display();
         if let Some(trouble) = cache.trouble() {
             terminal.warning(
@@ -72,6 +72,15 @@ impl Store for Kept {
     }
     fn put(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
         self.store().put(action, outputs, cost);
+    }
+    fn put_claimed(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration, claim: Claim) {
+        self.store().put_claimed(action, outputs, cost, claim);
+    }
+    fn offer(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
+        self.store().offer(action, outputs, cost);
+    }
+    fn settle(&self) {
+        self.store().settle();
     }
     fn claim(&self, action: Digest) -> Claim {
         self.store().claim(action)

@@ -1,6 +1,7 @@
 //! Digests: what the cache compares instead of contents.
 
 use crate::value::{Rect, Size};
+use std::borrow::Cow;
 
 /// A blake3 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +22,14 @@ impl std::fmt::Debug for Digest {
 /// Feeds values to a digest in a form that cannot be confused: numbers in little-endian bit patterns, everything of
 /// variable length behind its length.
 pub struct Digester(blake3::Hasher);
+
+/// The bit patterns of samples, lowest byte first.
+pub(crate) fn little_endian(samples: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        return bytemuck::cast_slice(samples).into();
+    }
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
 
 impl Digester {
     /// Starts a digest of a kind of thing. Different domains never give equal digests.
@@ -79,11 +88,8 @@ impl Digester {
     /// Adds samples by their bit patterns.
     pub fn samples(&mut self, samples: &[f32]) {
         self.u64(samples.len() as u64);
-        let mut bytes = Vec::with_capacity(4 * samples.len().min(1 << 18));
-        for chunk in samples.chunks(1 << 18) {
-            bytes.clear();
-            bytes.extend(chunk.iter().flat_map(|sample| sample.to_le_bytes()));
-            self.0.update_rayon(&bytes);
+        for chunk in samples.chunks(1 << 20) {
+            self.0.update_rayon(&little_endian(chunk));
         }
     }
 

@@ -45,6 +45,6 @@ pub use node::*;
 pub use outline::{Outline, OutlineInput, OutlineParameter};
 pub use plan::{Plan, RunError, State, Step, plan, shapes};
 pub use run::{Device, Event, How, Outcome, Ran, World, run};
-pub use store::{Cache, CacheSize, Checked, Claim, Layered, MemoryStore, NoStore, Pruned, Store};
+pub use store::{Behind, Cache, CacheSize, Checked, Claim, Layered, MemoryStore, NoStore, Pruned, Store};
 pub use structural::{Change, Repeat, Subgraph};
 pub use {schemars, serde};

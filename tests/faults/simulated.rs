@@ -1,6 +1,6 @@
 //! A disk in memory: every operation can be made to fail, and after each of them one can see what a power cut leaves.
 
-use engine::filesystem::{Filesystem, Listed, Lock, OpenFile};
+use engine::filesystem::{Filesystem, Listed, Lock, OpenFile, folder_of};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Seek, SeekFrom, Write},
@@ -37,6 +37,8 @@ struct State {
     clock: u64,
     operations: usize,
     fail_at: Option<(usize, i32)>,
+    /// Whether what is to be flushed soon never is.
+    lazy: bool,
     /// The state after every operation, when they are recorded.
     history: Option<Vec<Snapshot>>,
 }
@@ -73,6 +75,11 @@ impl Simulated {
     /// Makes the operation of this number fail, and all after it when the disk is `full`.
     pub(crate) fn fail_at(&self, operation: usize, errno: i32) {
         self.state().fail_at = Some((operation, errno));
+    }
+
+    /// Makes a disk whose power goes before anything is flushed that nobody waits for.
+    pub(crate) fn lazy() -> Self {
+        Self(Arc::new(Mutex::new(State { lazy: true, ..State::default() })))
     }
 
     /// The files.
@@ -263,6 +270,18 @@ impl Filesystem for Simulated {
             state.flushed_names.extend(there);
             Ok(())
         })
+    }
+
+    fn sync_soon(&self, path: &Path) {
+        if self.state().lazy {
+            return;
+        }
+        let flush = |state: &mut State| {
+            let inode = state.inode(path)?;
+            inode.flushed.clone_from(&inode.now);
+            Ok(())
+        };
+        self.operate(flush).and_then(|()| self.sync_folder(folder_of(path))).ok();
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {

@@ -2,6 +2,7 @@
 //!
 //! They go through a trait so that tests can make each of them fail, and can see what a power cut would leave of them.
 
+mod direct;
 mod os;
 
 pub use os::OsFilesystem;
@@ -20,6 +21,16 @@ pub trait Filesystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// Those of the system.
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// As [`Filesystem::create`], with its content, in parts.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create_with(&self, path: &Path, parts: &[&[u8]]) -> io::Result<Box<dyn OpenFile>> {
+        let mut file = self.create(path)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        Ok(file)
+    }
 
     /// The content of a file.
     ///
@@ -56,6 +67,9 @@ pub trait Filesystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// Those of the system.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a file and its name survive a power cut, some time soon; nobody waits for it, and nobody hears when it fails.
+    fn sync_soon(&self, path: &Path);
 
     /// The files in a folder, in no order; folders in it are left out.
     ///
@@ -145,15 +159,40 @@ const ATTEMPTS: usize = 4;
 /// # Errors
 /// Those of the system. Then nothing is left behind, as far as the system allows.
 pub fn publish(files: &dyn Filesystem, path: &Path, parts: &[&[u8]], replace: Replace) -> io::Result<()> {
-    let folder = folder_of(path);
+    write(files, path, parts, |file, temporary| {
+        file.sync()?;
+        give_name(files, temporary, path, replace)
+    })?;
+    // Not every system can flush a folder; without it the file may be missing after a power cut, never broken.
+    files.sync_folder(folder_of(path)).ok();
+    Ok(())
+}
+
+/// As [`publish`], but nobody waits for the disk: the file is there for all processes at once and survives the end of any of
+/// them, but for a moment a power cut may leave it broken. For files that are checked when they are read.
+///
+/// # Errors
+/// Those of the system. Then nothing is left behind, as far as the system allows.
+pub fn publish_soon(files: &dyn Filesystem, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    write(files, path, parts, |_, temporary| give_name(files, temporary, path, Replace::Yes))?;
+    files.sync_soon(path);
+    Ok(())
+}
+
+/// Writes a file under another name in the same folder, for `name` to give it its own.
+fn write(
+    files: &dyn Filesystem,
+    path: &Path,
+    parts: &[&[u8]],
+    mut name: impl FnMut(&mut dyn OpenFile, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let temporary = folder.join(temporary_name());
-        let written = write(files, &temporary, parts)
-            .and_then(|file| give_name(files, &temporary, path, replace).map(|()| drop(file)));
+        let temporary = folder_of(path).join(temporary_name());
+        let written = files.create_with(&temporary, parts).and_then(|mut file| name(&mut *file, &temporary));
         match written {
-            Ok(()) => break,
+            Ok(()) => return Ok(()),
             // In the moment between making and locking it, another process may have taken the file for a dead one's.
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
             Err(error) => {
@@ -162,9 +201,6 @@ pub fn publish(files: &dyn Filesystem, path: &Path, parts: &[&[u8]], replace: Re
             }
         }
     }
-    // Not every system can flush a folder; without it the file may be missing after a power cut, never broken.
-    files.sync_folder(folder).ok();
-    Ok(())
 }
 
 /// A file that is written bit by bit, to be published once it is whole. When it is dropped before, nothing is left of it.
@@ -217,13 +253,6 @@ fn give_name(files: &dyn Filesystem, from: &Path, to: &Path, replace: Replace) -
         Replace::Yes => files.rename(from, to),
         Replace::No => files.rename_new(from, to),
     }
-}
-
-fn write(files: &dyn Filesystem, path: &Path, parts: &[&[u8]]) -> io::Result<Box<dyn OpenFile>> {
-    let mut file = files.create(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))?;
-    file.sync()?;
-    Ok(file)
 }
 
 /// Removes what processes that were killed left of files they wrote into this folder.

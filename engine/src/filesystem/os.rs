@@ -1,9 +1,12 @@
-use super::{Filesystem, Listed, Lock, OpenFile, folder_of};
+use super::{Filesystem, Listed, Lock, OpenFile, direct, folder_of};
 use std::{
+    collections::BTreeSet,
     fs::{self, File, FileTimes, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
-    time::SystemTime,
+    path::{Path, PathBuf},
+    sync::{LazyLock, mpsc},
+    thread,
+    time::{Duration, SystemTime},
 };
 
 /// The files of this machine.
@@ -57,6 +60,15 @@ impl Filesystem for OsFilesystem {
         Ok(Box::new(OsFile(file)))
     }
 
+    fn create_with(&self, path: &Path, parts: &[&[u8]]) -> io::Result<Box<dyn OpenFile>> {
+        let mut file = self.create(path)?;
+        match direct::write(path, parts) {
+            Some(written) => written?,
+            None => parts.iter().try_for_each(|part| file.write_all(part))?,
+        }
+        Ok(file)
+    }
+
     fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -105,6 +117,11 @@ impl Filesystem for OsFilesystem {
         File::open(path)?.sync_all()
     }
 
+    fn sync_soon(&self, path: &Path) {
+        // Without the thread the system flushes in its own time.
+        FLUSHER.send(path.to_owned()).ok();
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -145,6 +162,32 @@ impl Filesystem for OsFilesystem {
     }
 }
 
+/// So long files are gathered that are to be flushed soon: one after the other they would keep the disk from other work.
+const GATHERING: Duration = Duration::from_secs(1);
+
+/// Takes the files that are to be flushed. The thread behind it ends with the process, and what it has not got to is
+/// flushed by the system.
+static FLUSHER: LazyLock<mpsc::Sender<PathBuf>> = LazyLock::new(|| {
+    let (sender, receiver) = mpsc::channel::<PathBuf>();
+    let flush = move || {
+        while let Ok(first) = receiver.recv() {
+            // Files that come meanwhile share the flushing of their folders and of the journal. Those that are gone again
+            // need none.
+            thread::sleep(GATHERING);
+            let folders: BTreeSet<PathBuf> = std::iter::once(first)
+                .chain(receiver.try_iter())
+                .inspect(|path| drop(File::open(path).and_then(|file| file.sync_all())))
+                .map(|path| folder_of(&path).to_owned())
+                .collect();
+            for folder in folders {
+                OsFilesystem.sync_folder(&folder).ok();
+            }
+        }
+    };
+    thread::Builder::new().name("flusher".into()).spawn(flush).ok();
+    sender
+});
+
 #[cfg(unix)]
 fn free(folder: &Path) -> Option<u64> {
     let about = rustix::fs::statvfs(folder).ok()?;
@@ -159,7 +202,7 @@ fn free(_: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filesystem::{Replace, publish, sweep};
+    use crate::filesystem::{Replace, publish, publish_soon, sweep};
 
     #[test]
     fn files_appear_whole_and_keep_what_must_stay() {
@@ -174,6 +217,20 @@ mod tests {
         assert_eq!(OsFilesystem.read(&path, 3).unwrap(), b"two");
         assert_eq!(OsFilesystem.list(folder.path()).unwrap().len(), 1, "nothing temporary is left");
         assert!(publish(&OsFilesystem, &folder.path().join("no/a"), &[], Replace::No).is_err());
+    }
+
+    #[test]
+    fn large_files_are_written_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3_000_017_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for (name, length) in [(1_usize << 20) - 1, 1 << 20, (1 << 20) + 1, 2 << 20, 3_000_017].into_iter().enumerate()
+        {
+            let path = folder.path().join(name.to_string());
+            let (a, rest) = bytes[..length].split_at(13);
+            let (b, c) = rest.split_at(length / 2);
+            publish_soon(&OsFilesystem, &path, &[a, &[], b, c]).unwrap();
+            assert!(OsFilesystem.read(&path, u64::MAX).unwrap() == bytes[..length], "{length} bytes");
+        }
     }
 
     #[test]

@@ -146,13 +146,13 @@ impl Cx<'_> {
         self.store.get(action).and_then(|values| T::from_value(&values.first()?.1))
     }
 
-    /// Keeps a part of the work, so that a run that is stopped can go on behind it. Nothing is asked for where nothing is
-    /// kept.
+    /// Keeps a part of the work, so that a run that is stopped can go on behind it; a disk that cannot keep up misses some.
+    /// Nothing is asked for where nothing is kept.
     pub fn keep<T: WireType>(&self, key: impl FnOnce(&mut Digester), value: impl FnOnce() -> T) {
         if let Some(action) = self.part(key) {
             let cost = self.begun.get().elapsed();
             let value = value().into_value();
-            self.store.put(action, &[(value.digest(), value)], cost);
+            self.store.offer(action, &[(value.digest(), value)], cost);
         }
     }
 

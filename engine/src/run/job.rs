@@ -58,7 +58,7 @@ impl Job<'_> {
         let begun = Instant::now();
         let mut made = compute()?;
         let keyed: Vec<(Digest, Value)> = made.values.iter().map(|value| (value.digest(), value.clone())).collect();
-        store.put(*digest, &keyed, begun.elapsed());
+        store.put_claimed(*digest, &keyed, begun.elapsed(), claim);
         made.parts = Some(parts.clone());
         Ok(Some(made))
     }

@@ -51,6 +51,8 @@ impl Coordinator<'_> {
                 let Some(made) = made else { continue };
                 let (id, kept) = (self.graph.nodes[node].id.as_str(), made.how == How::Kept);
                 done[number] = Some(made);
+                // A tile that is told of is never computed again.
+                self.world.store.settle();
                 (self.world.listen)(Event::Tile { id, core: tile.core, kept });
                 progress(done.iter().flatten().count() as u64, count as u64);
             }

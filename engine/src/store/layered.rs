@@ -31,6 +31,20 @@ impl<A: Store, B: Store> Store for Layered<A, B> {
         self.back.put(action, outputs, cost);
     }
 
+    fn put_claimed(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration, claim: Claim) {
+        self.front.put(action, outputs, cost);
+        self.back.put_claimed(action, outputs, cost, claim);
+    }
+
+    fn offer(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
+        self.front.offer(action, outputs, cost);
+        self.back.offer(action, outputs, cost);
+    }
+
+    fn settle(&self) {
+        self.back.settle();
+    }
+
     fn claim(&self, action: Digest) -> Claim {
         self.back.claim(action)
     }

@@ -1,9 +1,11 @@
 //! Where results are kept: action key to output digests, digests to contents.
 
+mod behind;
 mod disk;
 mod layered;
 mod memory;
 
+pub use behind::Behind;
 pub use disk::{Cache, CacheSize, Checked, Pruned};
 pub use layered::Layered;
 pub use memory::MemoryStore;
@@ -34,6 +36,19 @@ pub trait Store: Send + Sync {
     /// Keeps the outputs of an action, which took `cost` to compute: what is cheaper to compute than to keep may be left
     /// out.
     fn put(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration);
+
+    /// As [`Store::put`], by the one who has the claim on the action. It ends when others can find the result.
+    fn put_claimed(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration, _claim: Claim) {
+        self.put(action, outputs, cost);
+    }
+
+    /// As [`Store::put`], for what may be left out when keeping it would hold up the work.
+    fn offer(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
+        self.put(action, outputs, cost);
+    }
+
+    /// Waits until all that was put is where it would survive the end of this process.
+    fn settle(&self) {}
 
     /// The outputs of an action with their contents.
     fn get(&self, action: Digest) -> Option<Vec<(Digest, Value)>> {

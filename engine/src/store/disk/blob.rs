@@ -5,7 +5,7 @@
 //! digest of the value that must come out.
 
 use crate::{
-    digest::Digest,
+    digest::{Digest, little_endian},
     value::{Block, Image, Value, decode, encode},
 };
 use std::{borrow::Cow, sync::Arc};
@@ -14,7 +14,7 @@ const MAGIC: &[u8; 4] = b"UWC1";
 /// Longest head: tiles have 64 bytes each.
 const LONGEST_HEAD: usize = 64 << 20;
 /// A block is compressed when that saves at least this share of its bytes. Less is not worth the time.
-const WORTH: f64 = 0.2;
+const WORTH: f64 = 0.3;
 /// So much of the middle of a block tells whether compressing pays.
 const SAMPLE: usize = 64 << 10;
 /// LZ4 cannot expand more than this, so that a broken length never asks for much memory.
@@ -112,12 +112,16 @@ fn unpacked(stored: &[u8], length: usize) -> Option<Vec<u8>> {
     lz4_flex::block::decompress(stored, length).ok().filter(|bytes| bytes.len() == length)
 }
 
-/// The first byte of every item, then every second, and so on.
+/// The first byte of every item, then every second, and so on. The length is a multiple of `width`.
 fn spread(bytes: &[u8], width: usize) -> Cow<'_, [u8]> {
     if width == 1 {
         return bytes.into();
     }
-    (0..width).flat_map(|at| bytes.iter().skip(at).step_by(width).copied()).collect::<Vec<u8>>().into()
+    let mut spread = vec![0; bytes.len()];
+    for (at, to) in spread.chunks_exact_mut((bytes.len() / width).max(1)).enumerate() {
+        to.iter_mut().zip(bytes.chunks_exact(width)).for_each(|(to, item)| *to = item[at]);
+    }
+    spread.into()
 }
 
 /// The samples whose bytes were [`spread`].
@@ -127,17 +131,11 @@ fn gathered(bytes: &[u8]) -> Option<Vec<f32>> {
     bytes.len().is_multiple_of(4).then(|| (0..count).map(sample).collect())
 }
 
-#[cfg(target_endian = "little")]
 fn as_bytes(samples: Cow<'_, [f32]>) -> Cow<'_, [u8]> {
     match samples {
-        Cow::Borrowed(samples) => bytemuck::cast_slice(samples).into(),
-        Cow::Owned(samples) => bytemuck::cast_slice(&samples).to_vec().into(),
+        Cow::Borrowed(samples) => little_endian(samples),
+        Cow::Owned(samples) => little_endian(&samples).into_owned().into(),
     }
-}
-
-#[cfg(target_endian = "big")]
-fn as_bytes(samples: Cow<'_, [f32]>) -> Cow<'_, [u8]> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>().into()
 }
 
 fn as_samples(bytes: &[u8]) -> Option<Vec<f32>> {

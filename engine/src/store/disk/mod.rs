@@ -1,7 +1,7 @@
 //! Results on the disk, for many processes at once and across restarts.
 //!
 //! There is no database. An action is a small file that names the digests of its outputs, a content is a file that is named
-//! by its digest; both are published whole (see [`crate::filesystem::publish`]) and checked when they are read. What is
+//! by its digest; both are published whole (see [`crate::filesystem::publish_soon`]) and checked when they are read. What is
 //! not right is removed and counts as never kept. Databases such as redb allow one process at a time; files and the locks
 //! of the system allow any number, and those locks end with the process that holds them.
 
@@ -13,7 +13,7 @@ mod room;
 use super::{Claim, Store};
 use crate::{
     digest::Digest,
-    filesystem::{Filesystem, Lock, Replace, folder_of, publish, sweep},
+    filesystem::{Filesystem, Lock, Replace, folder_of, publish, publish_soon, sweep},
     value::{Image, Value, WireType},
 };
 use blob::Blob;
@@ -224,7 +224,8 @@ impl Cache {
             return Ok(());
         }
         files.make_folder(folder_of(path))?;
-        publish(files, path, parts, Replace::Yes)
+        // A power cut in the wrong moment costs no more than computing it again.
+        publish_soon(files, path, parts)
     }
 
     /// What is done before the first result is kept: the folder is marked as a cache, and what killed processes left of
