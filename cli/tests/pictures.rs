@@ -1,10 +1,13 @@
 //! Promises about pixels, kept by the whole program on small pictures.
 
+mod program;
+
+use program::{started, upweave};
 use std::{
     fs,
     io::BufRead,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 use tempfile::TempDir;
 
@@ -18,19 +21,6 @@ fn folder() -> TempDir {
     .save(folder.path().join("photo.png"))
     .expect("a picture can be written");
     folder
-}
-
-fn upweave(folder: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_upweave"))
-        .args(arguments)
-        // Else what is compared would be read, not computed.
-        .arg("--no-cache")
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
 }
 
 /// The pixels that `upweave upscale photo.png` gives with more arguments.
@@ -115,11 +105,7 @@ fn a_preview_has_the_pixels_of_the_whole() {
         assert_eq!(preview.dimensions(), (w, h), "{name}");
         assert!(preview == cut, "{name} differs from the whole");
     }
-    let beyond = Command::new(env!("CARGO_BIN_EXE_upweave"))
-        .args(["upscale", "photo.png", "--preview", "900,0,101,10", "--no-cache"])
-        .current_dir(at)
-        .output()
-        .expect("the program starts");
+    let beyond = started(at, &["upscale", "photo.png", "--preview", "900,0,101,10"]);
     let said = String::from_utf8_lossy(&beyond.stderr).into_owned();
     assert_eq!(beyond.status.code(), Some(2), "{said}");
     assert!(said.contains("1000x800"), "{said}");
