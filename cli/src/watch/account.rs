@@ -27,11 +27,12 @@ impl<'a> Account<'a> {
         Self { ledger: Mutex::new(ledger), places, files, begun: Mutex::new(vec![None; files.len()]) }
     }
 
-    /// Writes down that the result of a picture is there.
+    /// Writes down that the result of a picture is there. This need not reach the disk at once: who finds it only begun after a
+    /// power cut makes the same result once more, under the name that was written down before.
     pub(super) fn done(&self, index: usize) -> Result<(), LedgerError> {
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
         let entry = begun.map(|entry| Entry { state: State::Done, ..entry });
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).add(entry.into_iter().collect())
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(entry.into_iter().collect())
     }
 
     fn known(&self, index: usize) -> Option<Entry> {

@@ -116,14 +116,30 @@ impl Ledger {
         if entries.is_empty() {
             return Ok(());
         }
+        self.note(entries)?;
+        self.flush()
+    }
+
+    /// Writes down what became of files, which survives the end of the program, but a power cut only once it is flushed.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub(crate) fn note(&mut self, entries: Vec<Entry>) -> Result<(), LedgerError> {
         let failed = |error| LedgerError::Io(self.path.clone(), error);
         (&self.file).write_all(&lines(entries.iter()).map_err(failed)?).map_err(failed)?;
-        self.file.sync_data().map_err(failed)?;
         for entry in entries {
             let before = self.entries.insert(entry.path.clone(), entry);
             self.stale += usize::from(before.is_some());
         }
         Ok(())
+    }
+
+    /// Brings to the disk what was written down.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub(crate) fn flush(&self) -> Result<(), LedgerError> {
+        self.file.sync_data().map_err(|error| LedgerError::Io(self.path.clone(), error))
     }
 
     /// Writes only what is of use, beside the file first: one of both is whole at any time.

@@ -282,6 +282,7 @@ impl<'a> Watch<'a> {
         if let Some(error) = broken {
             return Err(error);
         }
+        self.ledger.flush()?;
         batch.kept.complain(self.terminal);
         for (index, outcome) in outcomes {
             match outcome {

@@ -7,8 +7,10 @@ use engine::{
     serde::{Deserialize, Serialize},
 };
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 /// How many names are tried for a picture whose name is taken.
@@ -79,6 +81,10 @@ impl<'a> Writing<'a> {
     }
 }
 
+/// Folders in which nothing is left of killed processes. To look once is enough, and in a folder of many results looking takes
+/// longer than writing one more.
+static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 /// The folder of a file to be written, once what killed processes left in it is gone.
 fn looked_at<'a>(files: &dyn Filesystem, path: &'a Path) -> NodeResult<&'a Path> {
     if path.is_dir() {
@@ -87,7 +93,9 @@ fn looked_at<'a>(files: &dyn Filesystem, path: &'a Path) -> NodeResult<&'a Path>
             .hint("name a file in it, such as `result.png`"));
     }
     let folder = folder_of(path);
-    sweep(files, folder);
+    if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+        sweep(files, folder);
+    }
     Ok(folder)
 }
 
