@@ -253,9 +253,20 @@ pub(crate) struct Gather {
     /// Of what folders, patterns and lists give, leave out what matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    /// Take all frames of an animation (GIF, WebP, PNG, JPEG XL) and all pages of a TIFF, each as a picture of its own:
+    /// photo.x2.f0001.png, or {frame} in a template; with `=3` or `=3-9` only those [default: the first]
+    #[arg(long, value_name = "N|FROM-TO", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = frames)]
+    pub frames: Option<Frames>,
     /// Stop at the first picture that fails
     #[arg(long)]
     pub fail_fast: bool,
+}
+
+/// Which pictures of files that hold several, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frames {
+    pub first: u32,
+    pub last: u32,
 }
 
 /// Where results go.
@@ -263,7 +274,8 @@ pub(crate) struct Gather {
 #[command(next_help_heading = "Files")]
 pub(crate) struct Files {
     /// Picture to write, or folder, or template such as {dir}/{stem}.{scale}x.{ext}; `-` is stdout. Also {inside} {type}
-    /// {seed} {hash8} {date}: folder inside the one that was named, type, seed, start of the digest of the picture, today
+    /// {seed} {hash8} {date} {frame}: folder inside the one that was named, type, seed, start of the digest of the picture,
+    /// today, number in an animation
     #[arg(short, long, value_name = "FILE|FOLDER", value_hint = ValueHint::AnyPath)]
     pub output: Vec<String>,
     #[command(flatten)]
@@ -287,6 +299,9 @@ pub(crate) struct Writing {
     /// Quality of JPEG, 1 (small) to 100 (good) [default: 92]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub jpeg_quality: Option<u32>,
+    /// Write WebP with losses, of a quality from 1 (small) to 100 (good) [default: lossless]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub webp_quality: Option<u32>,
     /// Write JPEG so that it shows roughly before it is all there
     #[arg(long)]
     pub progressive: bool,
@@ -368,7 +383,7 @@ pub(crate) struct Machine {
     /// Most bytes of a block of metadata in it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_metadata_bytes: Option<u64>,
-    /// Most frames of an animation
+    /// Most frames of an animation, or pages of a document
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_frames: Option<u64>,
     /// Folder in which results are kept, so that nothing is computed twice [default: that of the system]
@@ -593,6 +608,19 @@ fn seed(text: &str) -> Result<Seed, String> {
     text.parse().map(Seed::Given).map_err(|_| format!("a seed is a whole number from 0 to {}, or `random`", u32::MAX))
 }
 
+/// `all`, a number or a range.
+fn frames(text: &str) -> Result<Frames, String> {
+    let (first, last) = match text.split_once('-') {
+        _ if text == "all" => return Ok(Frames { first: 1, last: u32::MAX }),
+        Some((first, last)) => (first.parse(), last.parse()),
+        None => (text.parse(), text.parse()),
+    };
+    match (first, last) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(Frames { first, last }),
+        _ => Err("frames are counted from 1: --frames=3 or --frames=3-9".to_owned()),
+    }
+}
+
 /// A time in seconds.
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.trim_end_matches('s').parse::<f64>() {
@@ -685,6 +713,15 @@ mod tests {
             assert!(within::<0, 1>(text).is_err(), "{text}");
         }
         assert_eq!(within::<0, 1>("0.25"), Ok(0.25));
+    }
+
+    #[test]
+    fn frames_in_all_forms() {
+        assert_eq!(frames("3"), Ok(Frames { first: 3, last: 3 }));
+        assert_eq!(frames("3-9"), Ok(Frames { first: 3, last: 9 }));
+        for text in ["0", "3-2", "-", "-3", "x", ""] {
+            assert!(frames(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -153,15 +153,28 @@ pub(crate) fn path_text(path: &Path) -> Result<&str, String> {
     path.to_str().ok_or_else(|| format!("the name `{}` is not Unicode", path.display()))
 }
 
-/// The node that reads a picture into an input.
-pub(crate) fn load(input: &str, path: &str, limits: &Limits, origin: &str) -> Binding {
-    let fields = format!("(path: {}, limits: {})", ron_text(path), ron_limits(limits));
+/// The node that reads a picture into an input, or one frame of it.
+pub(crate) fn load(input: &str, path: &str, frame: u32, limits: &Limits, origin: &str) -> Binding {
+    let frame = if frame == 0 { String::new() } else { format!(", frame: {frame}") };
+    let fields = format!("(path: {}{frame}, limits: {})", ron_text(path), ron_limits(limits));
     Binding { name: input.to_owned(), kind: "Load".to_owned(), fields, origin: origin.to_owned() }
 }
 
 /// The node that reads a mask into an input.
 pub(crate) fn load_mask(input: &str, path: &str, limits: &Limits, origin: &str) -> Binding {
-    Binding { kind: "MaskLoad".to_owned(), ..load(input, path, limits, origin) }
+    Binding { kind: "MaskLoad".to_owned(), ..load(input, path, 0, limits, origin) }
+}
+
+/// Tells what was typed that files with this ending have no use for.
+pub(crate) fn without_effect(writing: &Writing, ending: &str) -> Option<String> {
+    let jpeg = ["jpg", "jpeg"].contains(&ending);
+    let idle = [
+        ("--jpeg-quality", writing.jpeg_quality.is_some() && !jpeg),
+        ("--progressive", writing.progressive && !jpeg),
+        ("--webp-quality", writing.webp_quality.is_some() && ending != "webp"),
+    ];
+    let idle: Vec<String> = idle.iter().filter(|(_, idle)| *idle).map(|(flag, _)| format!("`{flag}`")).collect();
+    (!idle.is_empty()).then(|| format!("{} changes nothing about .{ending} files", idle.join(", ")))
 }
 
 /// How results are written.
@@ -185,6 +198,7 @@ impl Saving {
             ("strip_metadata", set(writing.strip_metadata == Some(StripMetadata::All))),
             ("strip_gps", set(writing.strip_metadata == Some(StripMetadata::Gps))),
             ("quality", writing.jpeg_quality.map(|quality| quality.to_string())),
+            ("webp_quality", writing.webp_quality.map(|quality| format!("Some({quality})"))),
             ("progressive", set(writing.progressive)),
             ("depth", depth.map(str::to_owned)),
         ];
@@ -201,6 +215,10 @@ impl Saving {
         match name {
             "strip_gps" | "progressive" => value == "true",
             "quality" => value.parse::<u32>().is_ok_and(|quality| (1..=100).contains(&quality)),
+            "webp_quality" => value
+                .strip_prefix("Some(")
+                .and_then(|value| value.strip_suffix(')')?.parse::<u32>().ok())
+                .is_some_and(|quality| (1..=100).contains(&quality)),
             "depth" => ["Eight", "Sixteen", "Float"].contains(&value),
             _ => false,
         }

@@ -191,6 +191,13 @@ impl Naming {
             Place::Beside if picture.is_stdin() => PathBuf::from(plain()),
             Place::Beside => picture.path.with_file_name(plain()),
         };
+        let path = match &self.place {
+            // The one frame that is meant has the name that was typed for it.
+            Place::File(_) => path,
+            Place::Template(template) if template.has(Part::Frame) => path,
+            _ if picture.frame == 0 => path,
+            _ => with_suffix(&path, &format!(".f{}", frame_text(picture.frame))),
+        };
         let free = (0..MOST_NAMES).map(|number| numbered(&path, number)).filter(|name| !taken.contains(name));
         for name in free {
             let target = if fs::symlink_metadata(&name).is_err() {
@@ -240,6 +247,7 @@ impl Naming {
                 Part::Seed => facts.seed(),
                 Part::Hash8 => facts.hash8()?,
                 Part::Date => facts.date(),
+                Part::Frame => frame_text(picture.frame),
             })
         })
     }
@@ -275,9 +283,19 @@ pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
     if number == 0 {
         return path.to_owned();
     }
+    with_suffix(path, &format!("-{number}"))
+}
+
+/// The path with something behind the stem of its name.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
-    path.with_file_name(format!("{stem}-{number}{extension}"))
+    path.with_file_name(format!("{stem}{suffix}{extension}"))
+}
+
+/// The number of a frame in names, which so have the order of the frames. What stands still is its first.
+fn frame_text(frame: u32) -> String {
+    format!("{:04}", frame.max(1))
 }
 
 #[cfg(test)]
@@ -314,7 +332,7 @@ mod tests {
     }
 
     fn picture(path: &str) -> Picture {
-        Picture { path: path.into(), inside: "sub".into() }
+        Picture { path: path.into(), inside: "sub".into(), frame: 0 }
     }
 
     fn named(output: Option<&str>, format: Option<&str>, scale: f64) -> Target {
@@ -333,6 +351,24 @@ mod tests {
         let all = "o/{inside}/{date}/{type}.{seed}.{hash8}.{ext}";
         assert_eq!(named(Some(all), None, 2.0), file("o/sub/2026-01-31/anime.7.0123abcd.png"));
         assert_eq!(named(Some("-"), None, 2.0), Target::Stdout);
+    }
+
+    #[test]
+    fn frames_are_told_apart() {
+        let named = |output: Option<&str>, frame| {
+            let naming = Naming::new(output, None, None, output != Some("one.png")).unwrap();
+            let picture = Picture { frame, ..picture("in/a.gif") };
+            match naming.target(&picture, &Known { scale: 2.0, made: None }, &mut HashSet::new()).unwrap() {
+                Target::File(path) => path.display().to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(named(None, 3), "in/a.x2.f0003.png");
+        assert_eq!(named(Some("out/"), 4096), "out/sub/a.x2.f4096.png");
+        assert_eq!(named(Some("{stem}/{frame}.{ext}"), 12), "a/0012.png");
+        assert_eq!(named(Some("{stem}/{frame}.{ext}"), 0), "a/0001.png");
+        assert_eq!(named(Some("{stem}.{ext}"), 12), "a.f0012.png");
+        assert_eq!(named(Some("one.png"), 12), "one.png");
     }
 
     #[test]
@@ -381,7 +417,7 @@ mod tests {
             let naming = Naming::new(Some(&output), None, on_exists, true).unwrap();
             let mut taken = HashSet::new();
             let mut target = |path: &str| {
-                let picture = Picture { path: path.into(), inside: "".into() };
+                let picture = Picture { path: path.into(), inside: "".into(), frame: 0 };
                 naming.target(&picture, &Known { scale: 2.0, made: None }, &mut taken).unwrap()
             };
             assert_ne!(target("a.jpg"), target("a.png"));

@@ -1,6 +1,6 @@
 //! The pictures that a person names: files, folders, patterns, lists, stdin.
 
-use crate::args::Gather;
+use crate::args::{Frames, Gather};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use nodes::limits::Limits;
 use std::{
@@ -11,9 +11,9 @@ use std::{
 };
 
 /// What a file in a folder must be called to be taken for a picture.
-const EXTENSIONS: [&str; 19] = [
-    "png", "jpg", "jpeg", "jfif", "webp", "tif", "tiff", "bmp", "gif", "pnm", "ppm", "pgm", "pbm", "pam", "tga", "qoi",
-    "exr", "hdr", "ico",
+const EXTENSIONS: [&str; 20] = [
+    "png", "jpg", "jpeg", "jfif", "jxl", "webp", "tif", "tiff", "bmp", "gif", "pnm", "ppm", "pgm", "pbm", "pam", "tga",
+    "qoi", "exr", "hdr", "ico",
 ];
 
 /// One picture to work on.
@@ -23,16 +23,26 @@ pub(crate) struct Picture {
     pub path: PathBuf,
     /// Its folder inside the folder that was named, to be mirrored.
     pub inside: PathBuf,
+    /// Which of several pictures in the file, counted from 1; 0 is what is seen where nothing moves.
+    pub frame: u32,
 }
 
 impl Picture {
+    pub(crate) fn new(path: PathBuf, inside: PathBuf) -> Self {
+        Self { path, inside, frame: 0 }
+    }
+
     pub(crate) fn is_stdin(&self) -> bool {
         self.path == Path::new("-")
     }
 
     /// How it is called in messages.
     pub(crate) fn name(&self) -> String {
-        if self.is_stdin() { "stdin".to_owned() } else { self.path.display().to_string() }
+        match (self.is_stdin(), self.frame) {
+            (true, _) => "stdin".to_owned(),
+            (_, 0) => self.path.display().to_string(),
+            (_, frame) => format!("{}#{frame}", self.path.display()),
+        }
     }
 
     /// Its name without folder and extension.
@@ -65,6 +75,31 @@ pub(crate) struct Found {
     pub results: usize,
     /// Whether something was named that stands for many, however many it was this time.
     pub many: bool,
+}
+
+impl Found {
+    /// Puts the wanted frames and pages of files that hold several in the place of those files.
+    ///
+    /// # Errors
+    /// When pictures come from stdin, which is not looked at before its turn.
+    pub(crate) fn unfold(&mut self, frames: Frames, limits: &Limits) -> Result<(), String> {
+        if self.pictures.iter().any(Picture::is_stdin) {
+            return Err("`--frames` needs files: it cannot count what comes from stdin".to_owned());
+        }
+        let all = self.pictures.drain(..).flat_map(|picture| {
+            // What cannot be read fails in its turn, with a message of its own.
+            let header = picture.path.to_str().and_then(|path| nodes::files::probe(path, limits).ok());
+            let count = header.map_or(1, |header| header.frames);
+            let numbers = match frames {
+                Frames { first: 1, .. } if count == 1 => 0..=0,
+                // A frame that is not there fails as well, unless others that are wanted are there.
+                Frames { first, last } => first..=last.min(count.max(first)),
+            };
+            numbers.map(move |frame| Picture { frame, ..picture.clone() })
+        });
+        self.pictures = all.collect();
+        Ok(())
+    }
 }
 
 /// How pictures are looked for.
@@ -112,7 +147,7 @@ impl<'a> Search<'a> {
                 found.many = true;
                 self.pattern(path, found)?;
             } else {
-                found.pictures.push(Picture { path: path.clone(), inside: PathBuf::new() });
+                found.pictures.push(Picture::new(path.clone(), PathBuf::new()));
             }
         }
         Ok(())
@@ -196,7 +231,7 @@ impl<'a> Search<'a> {
             } else {
                 let called = pattern.map_or_else(|| is_picture(&path), |globs| globs.is_match(&within));
                 if called && self.wanted(&within) && !odd() {
-                    files.push(Picture { path, inside: inside.to_owned() });
+                    files.push(Picture::new(path, inside.to_owned()));
                 }
             }
         }
@@ -256,6 +291,10 @@ fn original(stem: &str) -> Option<&str> {
     let bare = match stem.rsplit_once('-') {
         Some((bare, number)) if numbered(number) => bare,
         _ => stem,
+    };
+    let bare = match bare.rsplit_once(".f") {
+        Some((before, frame)) if frame.len() >= 4 && numbered(frame) => before,
+        _ => bare,
     };
     let bare = bare.strip_suffix(".preview").unwrap_or(bare);
     let (original, scale) = bare.rsplit_once(".x")?;
@@ -367,6 +406,8 @@ mod tests {
             ("photo.x2", Some("photo")),
             ("photo.x1.5-3", Some("photo")),
             ("photo.x4.preview-1", Some("photo")),
+            ("photo.x2.f0012", Some("photo")),
+            ("photo.f0012", None),
             ("photo", None),
             ("photo.xl", None),
             (".x2", None),

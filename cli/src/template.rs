@@ -14,10 +14,11 @@ pub(crate) enum Part {
     Seed,
     Hash8,
     Date,
+    Frame,
 }
 
 impl Part {
-    const ALL: [(&str, Self); 9] = [
+    const ALL: [(&str, Self); 10] = [
         ("dir", Self::Dir),
         ("inside", Self::Inside),
         ("stem", Self::Stem),
@@ -27,6 +28,7 @@ impl Part {
         ("seed", Self::Seed),
         ("hash8", Self::Hash8),
         ("date", Self::Date),
+        ("frame", Self::Frame),
     ];
 
     /// Whether it is a path, rather than a piece of a name.

@@ -1,28 +1,19 @@
 //! What a picture holds beside its pixels, and its pixels themselves, on their way through the program.
 
-use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, codecs::png::PngEncoder};
+mod program;
+
+use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, Pixel, codecs::png::PngEncoder};
+use program::{started, upweave};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
 };
 
 /// A graph that changes nothing.
 const PASS: &str = r#"Graph(format: 1, inputs: {"photo": Image}, outputs: {"photo": "same"}, nodes: {
     "same": Upscale(image: "photo", scale: 1),
 })"#;
-
-fn upweave(folder: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_upweave"))
-        .args(arguments)
-        .arg("--no-cache")
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("there is room");
@@ -264,7 +255,7 @@ fn cmyk_and_animations_are_told_of() {
     let folder = folder();
     for (file, word) in [
         ("pillow/pil_sample_cmyk.jpg", "CMYK"),
-        ("image-rs/gif/anim/large-gif-anim-full-frame-replace.gif", "several pictures"),
+        ("image-rs/gif/anim/large-gif-anim-full-frame-replace.gif", "--frames"),
     ] {
         let path = robust.join(file);
         if !path.exists() {
@@ -278,5 +269,66 @@ fn cmyk_and_animations_are_told_of() {
         );
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(told.contains(word), "{told}");
+    }
+}
+
+/// A file of three pictures in the colours red, green and blue, each of the last two on what was before.
+fn three(format: &str, path: &Path) {
+    let colour = |n: usize| std::array::from_fn::<u8, 3, _>(|channel| if channel == n { 255 } else { 0 });
+    let frame = |n| image::RgbaImage::from_pixel(8, 6, image::Rgb(colour(n)).to_rgba());
+    let file = fs::File::create(path).expect("it can be written");
+    match format {
+        "gif" => {
+            let mut encoder = image::codecs::gif::GifEncoder::new(file);
+            (0..3).for_each(|n| encoder.encode_frame(image::Frame::new(frame(n))).expect("it can be written"));
+        }
+        "png" => {
+            let mut encoder = png::Encoder::new(file, 8, 6);
+            encoder.set_color(png::ColorType::Rgb);
+            encoder.set_animated(3, 0).expect("it can move");
+            let mut writer = encoder.write_header().expect("it can be written");
+            (0..3).for_each(|n| writer.write_image_data(&colour(n).repeat(48)).expect("it can be written"));
+            writer.finish().expect("it can be written");
+        }
+        _ => {
+            let mut encoder = tiff::encoder::TiffEncoder::new(file).expect("it can be written");
+            for n in 0..3 {
+                let page = colour(n).repeat(48 << (2 * n));
+                let (width, height) = (8 << n, 6 << n);
+                encoder.write_image::<tiff::encoder::colortype::RGB8>(width, height, &page).expect("it can be written");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_frames_and_pages_are_made() {
+    for format in ["gif", "png", "tif"] {
+        let folder = folder();
+        let at = folder.path();
+        three(format, &at.join(format!("a.{format}")));
+        let name = format!("a.{format}");
+        let told = upweave(at, &["upscale", &name, "--graph", "pass.ron", "-o", "first.png"]);
+        assert!(String::from_utf8_lossy(&told.stderr).contains("holds 3 pictures"), "{format}");
+        let all = ["upscale", &name, "--graph", "pass.ron", "-o", "out/", "--frames"];
+        upweave(at, &all);
+        for n in 0..3usize {
+            let made = image::open(at.join(format!("out/a.x1.f000{}.png", n + 1))).expect("it is there").to_rgba8();
+            let seen = made.get_pixel(4, 3).to_rgb().0;
+            assert!((0..3).all(|channel| (seen[channel] > 128) == (channel == n)), "{format} {n}: {seen:?}");
+            let edge = if format == "tif" { 8 << n } else { 8 };
+            assert_eq!(made.width(), edge, "{format}");
+        }
+        // Once more there is nothing to do; one alone can have any name.
+        let told = upweave(at, &all);
+        assert!(String::from_utf8_lossy(&told.stderr).contains("all 3 pictures are there already"), "{told:?}");
+        upweave(at, &["upscale", &name, "--graph", "pass.ron", "-o", "one.png", "--frames=2"]);
+        let bytes = |name: &str| fs::read(at.join(name)).expect("it can be read");
+        assert!(bytes("one.png") == bytes("out/a.x1.f0002.png"));
+        upweave(at, &["run", "one.png", &name, "--frames=2", "-o", "again.png"]);
+        assert!(bytes("one.png") == bytes("again.png"));
+        let told = started(at, &["upscale", &name, "--graph", "pass.ron", "-o", "none.png", "--frames=7"]);
+        let message = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(told.status.code() == Some(3) && message.contains("has no frame 7: there are 3 frames"), "{message}");
     }
 }

@@ -1,5 +1,5 @@
 //! Picture files of all formats: whatever the bytes are, they are a picture or one clear message. The first byte chooses
-//! the name of the file, by which TGA is known.
+//! the name of the file, by which TGA is known, or asks for the second of several pictures.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -11,7 +11,7 @@ const LIMITS: Limits = Limits { input_pixels: Some(1 << 18), decode_seconds: Som
 fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Some((first, file)) = bytes.split_first() else { return Corpus::Reject };
     let name = if *first == b'T' { "fuzz.tga" } else { "fuzz.png" };
-    match files::decode(name, file, &LIMITS) {
+    match files::decode(name, file, &LIMITS, if *first == b'2' { 2 } else { 0 }) {
         Ok(picture) => {
             assert_eq!(picture.samples().len(), picture.size().pixels() * picture.channels());
             assert!(picture.samples().iter().all(|sample| (0.0..=1.0).contains(sample)), "samples leave 0 to 1");

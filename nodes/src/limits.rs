@@ -23,7 +23,7 @@ pub struct Limits {
     pub file_bytes: Option<u64>,
     /// Most bytes of one block of metadata (ICC, EXIF, XMP, text) in it, inflated.
     pub metadata_bytes: Option<u64>,
-    /// Most frames of an animation, of which the first is read.
+    /// Most frames of an animation, or pages of a document.
     pub frames: Option<u64>,
     /// Most seconds that decoding may take.
     pub decode_seconds: Option<u64>,
@@ -132,7 +132,9 @@ impl Limits {
             row("bytes of a metadata block (ICC, EXIF, XMP, text)", Some("--max-metadata-bytes"), &|l| {
                 l.metadata_bytes.map(mebibytes)
             }),
-            row("frames of an animation", Some("--max-frames"), &|l| l.frames.map(|frames| frames.to_string())),
+            row("frames of an animation, pages of a document", Some("--max-frames"), &|l| {
+                l.frames.map(|frames| frames.to_string())
+            }),
             row("time to decode a picture", None, &|l| l.decode_seconds.map(|s| format!("{s} s"))),
             fixed("bytes of a graph file", &mebibytes(engine::MOST_BYTES as u64)),
             fixed("nodes of a graph, and entries of any list in it", &engine::MOST_NODES.to_string()),
@@ -203,7 +205,7 @@ impl Limits {
         match self.frames {
             Some(most) if frames > most => Err(Failure::new(
                 Blame::Limit,
-                format!("`{what}` has more than {most} frames, the limit for animations"),
+                format!("`{what}` has more than {most} frames, the limit for animations and pages"),
             )
             .hint("save the one that is meant, or allow it with `--max-frames N` or `--limits unlimited`")),
             _ => Ok(()),

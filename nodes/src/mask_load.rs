@@ -50,7 +50,7 @@ impl Node for MaskLoad {
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Mask> {
         cx.checkpoint()?;
-        Ok(mask(&files::read(&self.path, &self.limits)?))
+        Ok(mask(&files::read(&self.path, &self.limits, 0)?))
     }
 }
 

@@ -33,8 +33,8 @@ engine::node! {
     ///
     /// The file appears whole or not at all: it is written under another name in the same folder, flushed to the disk
     /// and renamed. Colour profile, EXIF, XMP, IPTC, resolution and the texts of PNG go along as far as the format has a
-    /// place for them (PNG: all; JPEG: all but texts; WebP: profile, EXIF, XMP; TIFF: profile, XMP, IPTC, resolution).
-    /// Sizes in them are told anew, and small pictures of what was before are left out. 16 bits and alpha stay where the
+    /// place for them (PNG, JPEG and TIFF: all; WebP: profile, EXIF, XMP); title, author, description, rights, source and software
+    /// become XMP where there are no texts. Sizes in them are told anew, and small pictures of what was before are left out. 16 bits and alpha stay where the
     /// format has them, and what was read grey is written grey. Where a format has no alpha (JPEG, PNM, HDR) the picture is laid on white.
     /// Samples are rounded to the nearest step; what lies outside of 0 to 1 is cut. Pictures written as EXR or HDR are
     /// turned to linear light by the sRGB curve.
@@ -46,9 +46,12 @@ engine::node! {
         path: String,
         /// Format of the file.
         format: Format = Format::Auto,
-        /// Quality of JPEG, 1 (small) to 100 (good). All other formats are lossless.
+        /// Quality of JPEG, 1 (small) to 100 (good).
         #[schemars(range(min = 1, max = 100))]
         quality: u32 = 92,
+        /// Quality of WebP, 1 (small) to 100 (good); without it nothing is lost, as in all other formats.
+        #[schemars(range(min = 1, max = 100))]
+        webp_quality: Option<u32>,
         /// Bits per sample.
         depth: Depth = Depth::Auto,
         /// Whether JPEG is written so that it shows roughly before it is all there, and mostly becomes smaller.
@@ -85,6 +88,7 @@ impl Save {
         Ok(Encoding {
             format: self.format()?,
             quality: self.quality.clamp(1, 100) as u8,
+            webp_quality: self.webp_quality.map(|quality| quality.clamp(1, 100) as u8),
             depth: match self.depth {
                 Depth::Auto => None,
                 Depth::Eight => Some(SampleDepth::Eight),

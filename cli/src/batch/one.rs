@@ -20,7 +20,7 @@ use crate::{
     terminal::{self, Terminal},
 };
 use engine::{Binding, Blame, Device, Event, Failure, Store, World, digest::Digester, filesystem::OsFilesystem};
-use nodes::{files::Lost, limits::Limits};
+use nodes::limits::Limits;
 use serde_json::json;
 use std::{
     cell::OnceCell,
@@ -94,12 +94,8 @@ impl Batch {
         taken: &mut HashSet<PathBuf>,
     ) -> Result<Prepared, Wrong> {
         let copy = keeper.copy(index)?;
-        let named = copy.as_ref().map(|copy| copy.display().to_string());
-        let prepared = self.prepare_copy(picture, index, keeper, taken, copy);
-        prepared.map_err(|wrong| match &named {
-            Some(copy) => wrong.told_of(copy, &picture.name()),
-            None => wrong,
-        })
+        let told = telling_of(picture, copy.as_deref());
+        self.prepare_copy(picture, index, keeper, taken, copy).map_err(told)
     }
 
     fn prepare_copy(
@@ -121,7 +117,7 @@ impl Batch {
             engine::build(&self.recipe.request(Vec::new(), Vec::new()))?;
             let _ = self.progress.base.set(recipe::Base::new(&self.recipe, &self.saving));
         }
-        let work = if keeper.keeps() { self.work_of(source.as_deref())? } else { None };
+        let work = if keeper.keeps() { self.work_of(source.as_deref(), picture.frame)? } else { None };
         if let Some(work) = &work
             && let Some(output) = keeper.is_done(index, work)
         {
@@ -132,6 +128,7 @@ impl Batch {
             batch: self,
             scale: self.enlargement(&inputs)?,
             source: source.as_deref(),
+            frame: picture.frame,
             text: OnceCell::new(),
             is_own: &is_own,
         };
@@ -170,8 +167,8 @@ impl Batch {
     }
 
     /// What stands for the content of a picture, the recipe and the way in which results are written.
-    fn work_of(&self, source: Option<&Path>) -> Result<Option<String>, Failure> {
-        let Some(text) = self.recipe_text(source)? else { return Ok(None) };
+    fn work_of(&self, source: Option<&Path>, frame: u32) -> Result<Option<String>, Failure> {
+        let Some(text) = self.recipe_text(source, frame)? else { return Ok(None) };
         let mut d = Digester::new("work");
         d.text(&text);
         d.text(&self.saving.way());
@@ -188,11 +185,8 @@ impl Batch {
         job: Job,
         advance: &(dyn Fn(f64) + Sync),
     ) -> Result<Made, Wrong> {
-        let named = job.copy.as_ref().map(|copy| copy.display().to_string());
-        self.make_copy(at, picture, title, job, advance).map_err(|wrong| match &named {
-            Some(copy) => wrong.told_of(copy, &picture.name()),
-            None => wrong,
-        })
+        let told = telling_of(picture, job.copy.as_deref());
+        self.make_copy(at, picture, title, job, advance).map_err(told)
     }
 
     fn make_copy(
@@ -204,7 +198,7 @@ impl Batch {
         advance: &(dyn Fn(f64) + Sync),
     ) -> Result<Made, Wrong> {
         let terminal = at.terminal;
-        let text = self.recipe_text(job.source.as_deref())?;
+        let text = self.recipe_text(job.source.as_deref(), picture.frame)?;
         let line = self.progress.base.get().map(recipe::Base::line).unwrap_or_default();
         let embedded = text.clone().filter(|_| self.saving.keep_recipe).map(|text| (text, line));
         let mut bindings = Vec::new();
@@ -228,7 +222,7 @@ impl Batch {
         });
         let start = Instant::now();
         let name = picture.name();
-        let notes = notes(&name, job.source.as_deref(), &self.limits);
+        let notes = notes(picture, job.source.as_deref(), &self.limits);
         terminal.event(json!({ "event": "started", "input": name, "output": job.paths }));
         let world = World {
             store: &self.kept,
@@ -285,18 +279,19 @@ impl Batch {
         let mut inputs: Vec<Binding> = self.inputs.iter().map(|given| given.binding.clone()).collect();
         if let (Some(name), Some(path)) = (&self.picture_input, source) {
             let text = job::path_text(path).map_err(Failure::input)?;
-            inputs.insert(0, job::load(name, text, &self.limits, &picture.name()));
+            inputs.insert(0, job::load(name, text, picture.frame, &self.limits, &picture.name()));
         }
         Ok(inputs)
     }
 
     /// What is written into the result, so that it can be made again.
-    fn recipe_text(&self, source: Option<&Path>) -> Result<Option<String>, Failure> {
+    fn recipe_text(&self, source: Option<&Path>, frame: u32) -> Result<Option<String>, Failure> {
         // A recipe would make the whole.
         let Some(base) = self.progress.base.get().filter(|_| self.bounds.region.is_none()) else { return Ok(None) };
         let mut inputs = BTreeMap::new();
         if let (Some(name), Some(path)) = (&self.picture_input, source) {
-            inputs.insert(name.clone(), self.digest(path)?);
+            let digest = self.digest(path)?;
+            inputs.insert(name.clone(), if frame == 0 { digest } else { format!("{digest}, frame {frame}") });
         }
         for given in &self.inputs {
             let told = match &given.file {
@@ -336,14 +331,23 @@ impl Batch {
 }
 
 /// What a file holds that the result will not.
-fn notes(name: &str, source: Option<&Path>, limits: &Limits) -> Vec<String> {
-    let lost = source
-        .and_then(Path::to_str)
-        .and_then(|path| nodes::files::probe(path, limits).ok())
-        .map_or(Lost::default(), |header| header.lost);
-    let inks = lost.inks.then(|| format!("`{name}` is made of four inks (CMYK): it became RGB, without its profile"));
-    let first = lost.pictures.then(|| format!("`{name}` holds several pictures: only the first was taken"));
-    inks.into_iter().chain(first).collect()
+fn notes(picture: &Picture, source: Option<&Path>, limits: &Limits) -> Vec<String> {
+    let name = picture.name();
+    let header = source.and_then(Path::to_str).and_then(|path| nodes::files::probe(path, limits).ok());
+    let Some(header) = header else { return Vec::new() };
+    let inks = format!("`{name}` is made of four inks (CMYK): it became RGB, without its profile");
+    let first = format!("`{name}` holds {} pictures: only the first was taken; `--frames` takes all", header.frames);
+    let more = header.frames > 1 && picture.frame == 0;
+    [(header.inks, inks), (more, first)].into_iter().filter_map(|(holds, note)| holds.then_some(note)).collect()
+}
+
+/// Lets a failure that is about the copy of a picture speak of the picture.
+fn telling_of(picture: &Picture, copy: Option<&Path>) -> impl FnOnce(Wrong) -> Wrong + use<> {
+    let names = copy.map(|copy| (copy.display().to_string(), picture.name()));
+    move |wrong| match &names {
+        Some((copy, name)) => wrong.told_of(copy, name),
+        None => wrong,
+    }
 }
 
 /// What names may tell of a picture.
@@ -351,6 +355,7 @@ struct Told<'a> {
     batch: &'a Batch,
     scale: f64,
     source: Option<&'a Path>,
+    frame: u32,
     /// The recipe, once somebody asked.
     text: OnceCell<Option<String>>,
     is_own: &'a dyn Fn(&Path) -> bool,
@@ -386,7 +391,7 @@ impl Facts for Told<'_> {
 
     fn is_made(&self, file: &Path) -> bool {
         // A picture that cannot be read fails later, with a message.
-        let text = self.text.get_or_init(|| self.batch.recipe_text(self.source).ok().flatten());
+        let text = self.text.get_or_init(|| self.batch.recipe_text(self.source, self.frame).ok().flatten());
         text.as_ref().is_some_and(|text| made::is_made(&self.batch.kept, &self.batch.limits, file, text))
     }
 }

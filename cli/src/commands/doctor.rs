@@ -103,7 +103,7 @@ fn graph(path: &str) -> Result<String, Failure> {
 
 /// Reads all of a picture, and measures its damage as the main job would.
 fn picture(path: &str) -> Result<String, Failure> {
-    let image = nodes::files::read(path, &Limits::LOCAL)?;
+    let image = nodes::files::read(path, &Limits::LOCAL, 0)?;
     let about = &image.metadata;
     let damage = judge(measure(&image), degrade_detect::Quality::Auto);
     let bits = match about.depth {

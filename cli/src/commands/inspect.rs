@@ -29,7 +29,8 @@ pub(crate) fn run(terminal: &Terminal, file: &Path) -> u8 {
                 terminal.event(json!({ "event": "recipe", "file": name, "recipe": told }));
                 return 0;
             }
-            print(&format!("{name}: {}", header.size));
+            let frames = if header.frames > 1 { format!(", {} frames", header.frames) } else { String::new() };
+            print(&format!("{name}: {}{frames}", header.size));
             let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
             lines.iter().for_each(|(name, value)| print(&format!("  {name:width$}  {}", shown(value))));
             0

@@ -49,12 +49,20 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> 
     let (picture_input, found) = match pictures {
         Some((name, typed)) => (Some(name), found(args, &typed, &limits)?),
         // A graph that reads its pictures by itself gives its name to the results.
+        None if args.gather.frames.is_some() => {
+            return Err(format!("graph `{}` is given no picture that could hold frames", args.graph).into());
+        }
         None => {
-            let graph = Picture { path: PathBuf::from(&args.graph), inside: PathBuf::new() };
+            let graph = Picture::new(PathBuf::from(&args.graph), PathBuf::new());
             (None, Found { pictures: vec![graph], ..Found::default() })
         }
     };
     let outputs = outputs(&outline, args, found.many || found.pictures.len() > 1)?;
+    for output in &outputs {
+        if let Some(note) = job::without_effect(&args.files.writing, output.naming.extension()) {
+            terminal.note(&note);
+        }
+    }
     if terminal.json() && args.files.output.iter().any(|output| output == "-" || output.ends_with("=-")) {
         return Err("`--json` and `-o -` both want stdout".to_owned().into());
     }
@@ -89,6 +97,9 @@ fn found(args: &Run, typed: &[PathBuf], limits: &Limits) -> Result<Found, Refuse
     search.typed(typed, Folders::No, &mut found)?;
     if let Some(list) = &args.gather.files_from {
         search.list(list, &mut found)?;
+    }
+    if let Some(frames) = args.gather.frames {
+        found.unfold(frames, limits)?;
     }
     Ok(found)
 }
@@ -136,7 +147,7 @@ fn bindings(outline: &Outline, args: &Run, limits: &Limits) -> Result<(Vec<Given
         let read = |binding: Binding, path: &str| Given { binding, file: Some(PathBuf::from(path)) };
         match input.ty {
             Type::Image if pictures.is_none() => pictures = Some((name.to_owned(), vec![PathBuf::from(value)])),
-            Type::Image => bindings.push(read(job::load(name, value, limits, name), value)),
+            Type::Image => bindings.push(read(job::load(name, value, 0, limits, name), value)),
             Type::Mask => bindings.push(read(job::load_mask(name, value, limits, name), value)),
             Type::Number => match value.parse::<f64>() {
                 Ok(number) if number.is_finite() => bindings.push(made("Number", format!("(value: {number:?})"))),

@@ -83,6 +83,9 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refus
     let many = found.many || found.pictures.len() > 1;
     let writing = &args.files.writing;
     let naming = Naming::new(out, writing.format.as_deref(), writing.on_exists, many)?;
+    if let Some(note) = job::without_effect(writing, naming.extension()) {
+        terminal.note(&note);
+    }
     Ok((wanted.batch(terminal, read, naming)?, found))
 }
 
@@ -193,6 +196,9 @@ fn found(args: &Upscale, out: Option<&str>, limits: &Limits) -> Result<Found, Re
     let piped = args.gather.files_from.as_deref() == Some(Path::new("-"));
     if found.pictures.iter().filter(|picture| picture.is_stdin()).count() + usize::from(piped) > 1 {
         return Err("stdin can be read only once".to_owned().into());
+    }
+    if let Some(frames) = args.gather.frames {
+        found.unfold(frames, limits)?;
     }
     Ok(found)
 }

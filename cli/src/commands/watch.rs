@@ -26,6 +26,11 @@ fn watched(terminal: &Terminal, stop: &Stop, args: &Args) -> Result<u8, Refused>
     // What is wrong for all pictures is better told now than with each of them.
     let usual = factory(&Sidecar::default())?;
     engine::build(&usual.recipe.request(Vec::new(), Vec::new())).map_err(Refused::Graph)?;
+    if let Some(note) =
+        usual.outputs.first().and_then(|output| job::without_effect(&args.writing, output.naming.extension()))
+    {
+        terminal.note(&note);
+    }
     let manner = Manner {
         settle: args.settle,
         poll: args.poll,

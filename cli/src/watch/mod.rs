@@ -243,9 +243,8 @@ impl<'a> Watch<'a> {
     }
 
     fn make(&mut self, batch: &Batch, files: &[Arrived]) -> Result<(), LedgerError> {
-        let picture = |file: &Arrived| Picture {
-            path: self.places.input.join(&file.path),
-            inside: file.path.parent().unwrap_or(Path::new("")).to_owned(),
+        let picture = |file: &Arrived| {
+            Picture::new(self.places.input.join(&file.path), file.path.parent().unwrap_or(Path::new("")).to_owned())
         };
         let pictures: Vec<Picture> = files.iter().map(picture).collect();
         let mut outcomes = Vec::new();

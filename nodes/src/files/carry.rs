@@ -19,11 +19,18 @@ pub(crate) enum Strip {
     All,
 }
 
-/// With how the picture was made, where the format keeps that among the metadata.
+/// With how the picture was made, where the format keeps that among the metadata, and with texts where XMP is their only
+/// place.
 pub(super) fn with_origin(mut metadata: Metadata, how: &Encoding) -> Metadata {
-    if let Some(recipe) = how.recipe.as_ref().filter(|_| matches!(how.format, Format::WebP | Format::Tiff)) {
-        let packet = metadata.xmp.as_deref().and_then(|packet| std::str::from_utf8(packet).ok());
-        metadata.xmp = Some(xmp::with_recipe(packet, recipe).into_bytes());
+    let packet = |metadata: &Metadata| metadata.xmp.clone().and_then(|packet| String::from_utf8(packet).ok());
+    if matches!(how.format, Format::Jpeg | Format::WebP | Format::Tiff)
+        && let Some(told) = xmp::with_texts(packet(&metadata).as_deref(), &metadata.texts)
+    {
+        metadata.xmp = Some(told.into_bytes());
+    }
+    let place = matches!(how.format, Format::Auto | Format::Png | Format::WebP | Format::Tiff);
+    if let Some(recipe) = how.recipe.as_ref().filter(|_| place) {
+        metadata.xmp = Some(xmp::with_recipe(packet(&metadata).as_deref(), recipe).into_bytes());
     }
     match (&how.parameters, how.format) {
         (Some(line), Format::Auto | Format::Png) => {

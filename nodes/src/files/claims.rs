@@ -1,12 +1,14 @@
 //! The size that a file claims, read before its decoder sees it: some decoders have bounds of their own and call a file
 //! broken that is only too large, so that nobody could tell which limit it is that stops it.
 
+use super::decode::Kind;
 use engine::value::Size;
 use image::ImageFormat;
 
 /// The size in the header of the formats whose decoders refuse large ones by themselves. What is no header, or belongs to
 /// another format, is the decoder's matter. Edges that no `u32` can hold count as the longest that one can.
-pub(super) fn size(format: ImageFormat, bytes: &[u8]) -> Option<Size> {
+pub(super) fn size(format: Kind, bytes: &[u8]) -> Option<Size> {
+    let Kind::Of(format) = format else { return None };
     match format {
         ImageFormat::Bmp => bitmap(bytes.get(14..)?),
         ImageFormat::Ico => icon(bytes),
@@ -138,6 +140,10 @@ mod tests {
     use super::*;
     use image::{DynamicImage, ImageFormat::*};
     use std::io::Cursor;
+
+    fn size(format: ImageFormat, bytes: &[u8]) -> Option<Size> {
+        super::size(Kind::Of(format), bytes)
+    }
 
     fn file(format: ImageFormat) -> Vec<u8> {
         let (rgb, float) = (DynamicImage::new_rgb8(21, 13), DynamicImage::new_rgb32f(21, 13));

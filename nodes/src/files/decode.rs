@@ -1,6 +1,12 @@
 //! From the bytes of a file to a picture.
 
-use super::{Header, Lost, claims, exif, frames, gif, jpeg, png, texts, webp};
+use super::{
+    Header, claims, exif,
+    fields::Fields,
+    frames, jpeg,
+    jxl::{self, Jxl},
+    png, texts,
+};
 use crate::{
     limits::Limits,
     pixel::{
@@ -22,44 +28,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-const KNOWN: &str = "PNG, JPEG, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read";
+const KNOWN: &str = "PNG, JPEG, JPEG XL, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read";
 
-pub(super) fn header(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Header> {
+pub(super) fn header(path: &str, bytes: &[u8], limits: &Limits, frame: u32) -> NodeResult<Header> {
     guarded(path, || {
-        let mut source = Source::open(path, bytes, limits)?;
-        let (mut size, channels) = (source.size, if source.decoder.color_type().has_alpha() { 4 } else { 3 });
+        let format = format(path, bytes)?;
+        let page = frames::page(path, format, bytes, frame)?;
+        let mut source = Source::open(path, format, &page, limits, frame)?;
+        let (mut size, channels) = (source.size, source.channels());
         if turns(source.orientation()) {
             size = Size::new(size.height, size.width);
         }
-        let lost = Lost {
-            inks: source.format == ImageFormat::Jpeg && jpeg::is_cmyk(bytes),
-            pictures: match source.format {
-                ImageFormat::Png => png::is_animated(bytes),
-                ImageFormat::WebP => webp::is_animated(bytes),
-                ImageFormat::Gif => gif::is_animated(bytes),
-                ImageFormat::Tiff => exif::has_more(bytes),
-                _ => false,
-            },
+        let inks = match source.format {
+            Kind::Of(ImageFormat::Jpeg) => jpeg::is_cmyk(bytes),
+            Kind::Of(ImageFormat::Tiff) => exif::is_cmyk(&page),
+            _ => false,
         };
-        Ok(Header { size, channels, lost })
+        Ok(Header { size, channels, inks, frames: source.frames })
     })
 }
 
-pub(super) fn image(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Image> {
+/// The picture in a file, or one of several: frame 1 and so on; 0 is what is seen where nothing moves.
+pub(super) fn image(path: &str, bytes: &[u8], limits: &Limits, frame: u32) -> NodeResult<Image> {
     guarded(path, || {
-        let mut source = Source::open(path, bytes, limits)?;
+        let format = format(path, bytes)?;
+        let page = frames::page(path, format, bytes, frame)?;
+        let mut source = Source::open(path, format, &page, limits, frame)?;
         let size = source.size;
         let (metadata, orientation) = source.metadata();
-        let colour = source.decoder.color_type();
-        let linear = matches!(source.format, ImageFormat::OpenExr | ImageFormat::Hdr);
-        let length = usize::try_from(source.decoder.total_bytes()).unwrap_or(usize::MAX);
-        // Asked for first, because this can fail. Then taken as zeros that cost nothing until they are written to: a file
-        // may claim far more than it holds.
-        Vec::<u8>::new().try_reserve_exact(length).map_err(|_| no_memory(path, size))?;
-        let mut raw = vec![0u8; length];
-        source.decoder.read_image(&mut raw).map_err(|error| broken(path, &error))?;
-        let (channels, samples) = planes(&raw, colour, size, linear)?;
+        let linear = matches!(source.format, Kind::Of(ImageFormat::OpenExr | ImageFormat::Hdr));
+        let wanted = source.channels();
+        let (raw, colour) = source.pixels(path)?;
+        let (_, mut samples) = planes(&raw, colour, size, linear)?;
         drop(raw);
+        let channels = wanted.min(samples.len() / size.pixels());
+        samples.truncate(channels * size.pixels());
         let picture = Image::new(size, channels, samples, Arc::new(metadata));
         upright(picture, orientation)
     })
@@ -74,38 +77,70 @@ fn guarded<T>(path: &str, work: impl FnOnce() -> NodeResult<T>) -> NodeResult<T>
     })
 }
 
+/// A format that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    JpegXl,
+    Of(ImageFormat),
+}
+
+impl PartialEq<ImageFormat> for Kind {
+    fn eq(&self, other: &ImageFormat) -> bool {
+        *self == Self::Of(*other)
+    }
+}
+
 /// A decoder that has read the header, which the limits allow.
 struct Source<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
-    format: ImageFormat,
+    format: Kind,
     size: Size,
     bytes: &'a [u8],
+    deadline: Option<Instant>,
+    /// Which of its pictures is meant, from 1; 0 is what is seen where nothing moves.
+    frame: u32,
+    /// How many there are.
+    frames: u32,
 }
 
 impl<'a> Source<'a> {
-    fn open(path: &str, bytes: &'a [u8], limits: &Limits) -> NodeResult<Self> {
-        let format = format(path, bytes)?;
+    fn open(path: &str, format: Kind, bytes: &'a [u8], limits: &Limits, frame: u32) -> NodeResult<Self> {
         let deadline = limits.decode_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let timed = |bytes: Cow<'a, [u8]>| Timed { inner: Cursor::new(bytes), deadline };
         let at = |failure: Failure| failure.at("path");
         if let Some(size) = claims::size(format, bytes) {
             limits.check_input(path, size).map_err(at)?;
         }
-        frames::check(path, format, bytes, limits).map_err(at)?;
+        let mut frames = frames::count(format, bytes, limits);
+        limits.check_frames(path, u64::from(frames)).map_err(at)?;
         let mut allowed = image::Limits::default();
-        let decoder: Box<dyn ImageDecoder + 'a> = if format == ImageFormat::Png {
-            png::check(path, bytes, limits).map_err(at)?;
-            // What the PNG decoder takes beside the pixels: metadata, inflated, and a few rows.
-            let metadata = limits.metadata_bytes.unwrap_or(u64::MAX).saturating_mul(4);
-            allowed.max_alloc = Some(metadata.saturating_add(4 * png::row_bytes(bytes) as u64));
-            Box::new(
-                codecs::png::PngDecoder::with_limits(timed(png::lean(bytes)), allowed)
-                    .map_err(|error| broken(path, &error))?,
-            )
-        } else {
-            let mut reader = ImageReader::with_format(timed(Cow::Borrowed(bytes)), format);
-            reader.no_limits();
-            Box::new(reader.into_decoder().map_err(|error| broken(path, &error))?)
+        let decoder: Box<dyn ImageDecoder + 'a> = match format {
+            Kind::Of(ImageFormat::Png) => {
+                png::check(path, bytes, limits).map_err(at)?;
+                // What the PNG decoder takes beside the pixels: metadata, inflated, and a few rows.
+                let metadata = limits.metadata_bytes.unwrap_or(u64::MAX).saturating_mul(4);
+                allowed.max_alloc = Some(metadata.saturating_add(4 * png::row_bytes(bytes) as u64));
+                Box::new(
+                    codecs::png::PngDecoder::with_limits(timed(png::lean(bytes)), allowed)
+                        .map_err(|error| broken(path, &error))?,
+                )
+            }
+            Kind::JpegXl => {
+                jxl::check(path, bytes, limits).map_err(at)?;
+                let metadata = limits.metadata_bytes.unwrap_or(u64::MAX);
+                let decoder = Jxl::new(bytes, frame, metadata).map_err(|error| broken(path, &error))?;
+                frames = decoder.frames();
+                limits.check_frames(path, u64::from(frames)).map_err(at)?;
+                if frame > frames {
+                    return Err(frames::missing(path, frames, frame));
+                }
+                Box::new(decoder)
+            }
+            Kind::Of(format) => {
+                let mut reader = ImageReader::with_format(timed(Cow::Borrowed(bytes)), format);
+                reader.no_limits();
+                Box::new(reader.into_decoder().map_err(|error| broken(path, &error))?)
+            }
         };
         let (width, height) = decoder.dimensions();
         let size = Size::new(width, height);
@@ -113,16 +148,16 @@ impl<'a> Source<'a> {
             return Err(Failure::input(format!("`{path}` is a picture without pixels ({size})")).at("path"));
         }
         limits.check_input(path, size).map_err(at)?;
-        let mut source = Self { decoder, format, size, bytes };
+        let mut source = Self { decoder, format, size, bytes, deadline, frame, frames };
         if format != ImageFormat::Png {
-            let blocks = [
-                ("colour profile", source.profile()),
-                ("EXIF", source.decoder.exif_metadata().ok().flatten()),
-                ("XMP", source.decoder.xmp_metadata().ok().flatten()),
-                ("IPTC", source.iptc()),
-            ];
-            for (name, block) in blocks {
-                let length = block.map_or(0, |block| block.len() as u64);
+            let blocks = [("colour profile", source.profile()), ("XMP", source.xmp()), ("IPTC", source.iptc())];
+            let blocks = blocks.map(|(name, block)| (name, block.map_or(0, |block| block.len() as u64)));
+            let exif = if format == ImageFormat::Tiff {
+                Fields::length(bytes)
+            } else {
+                source.exif().map_or(0, |block| block.len() as u64)
+            };
+            for (name, length) in blocks.into_iter().chain([("EXIF", exif)]) {
                 limits.check_metadata(path, &format!("its {name}"), length).map_err(at)?;
             }
             // Twice the pixels for decoders that turn one form into another, and room for their tables.
@@ -136,17 +171,66 @@ impl<'a> Source<'a> {
         Ok(source)
     }
 
+    /// Whether the frame is put together here from those before it.
+    fn is_composed(&self) -> bool {
+        self.frame > 0 && frames::is_animated(self.format, self.bytes)
+    }
+
+    /// Planes of the frame. What is seen through a frame that fills the whole only in part is nothing.
+    fn channels(&self) -> usize {
+        let fills = self.format == ImageFormat::WebP || !self.is_composed();
+        if fills && !self.decoder.color_type().has_alpha() { 3 } else { 4 }
+    }
+
+    /// Interleaved samples of the frame, and what they are.
+    fn pixels(self, path: &str) -> NodeResult<(Vec<u8>, ColorType)> {
+        let size = self.size;
+        if self.is_composed() {
+            let file = Timed { inner: Cursor::new(self.bytes), deadline: self.deadline };
+            // The canvas, what it was before, and the frame in several forms.
+            let mut room = image::Limits::default();
+            room.max_alloc = Some(size.area().saturating_mul(4 * 8).saturating_add(256 << 20));
+            return Ok((frames::animated(path, self.format, file, room, self.frame)?, ColorType::Rgba8));
+        }
+        let colour = self.decoder.color_type();
+        let length = usize::try_from(self.decoder.total_bytes()).unwrap_or(usize::MAX);
+        // Asked for first, because this can fail. Then taken as zeros that cost nothing until they are written to: a file
+        // may claim far more than it holds.
+        Vec::<u8>::new().try_reserve_exact(length).map_err(|_| no_memory(path, size))?;
+        let mut raw = vec![0u8; length];
+        self.decoder.read_image(&mut raw).map_err(|error| broken(path, &error))?;
+        Ok((raw, colour))
+    }
+
     fn orientation(&mut self) -> Orientation {
         match self.decoder.exif_metadata() {
+            // Its decoder has turned the picture already, by what stands beside the pixels.
+            _ if self.format == Kind::JpegXl => Orientation::NoTransforms,
             Ok(Some(exif)) => Orientation::from_exif_chunk(strip_prefix(&exif)).unwrap_or(Orientation::NoTransforms),
             _ => self.decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        }
+    }
+
+    fn exif(&mut self) -> Option<Vec<u8>> {
+        match self.format {
+            Kind::Of(ImageFormat::Tiff) => Fields::of(self.bytes).map(|fields| fields.block()),
+            _ => self.decoder.exif_metadata().ok().flatten(),
+        }
+    }
+
+    fn xmp(&mut self) -> Option<Vec<u8>> {
+        match self.format {
+            // The decoder knows what fits into one segment only.
+            Kind::Of(ImageFormat::Jpeg) => jpeg::xmp(self.bytes),
+            Kind::Of(ImageFormat::Tiff) => exif::xmp(self.bytes),
+            _ => self.decoder.xmp_metadata().ok().flatten(),
         }
     }
 
     fn profile(&mut self) -> Option<Vec<u8>> {
         match self.format {
             // The decoder knows profiles of one of the two types in use only.
-            ImageFormat::Tiff => exif::icc(self.bytes),
+            Kind::Of(ImageFormat::Tiff) => exif::icc(self.bytes),
             _ => self.decoder.icc_profile().ok().flatten(),
         }
     }
@@ -154,8 +238,8 @@ impl<'a> Source<'a> {
     /// The IPTC block, where it does not lie among texts.
     fn iptc(&self) -> Option<Vec<u8>> {
         match self.format {
-            ImageFormat::Jpeg => jpeg::iptc(self.bytes),
-            ImageFormat::Tiff => exif::iptc(self.bytes),
+            Kind::Of(ImageFormat::Jpeg) => jpeg::iptc(self.bytes),
+            Kind::Of(ImageFormat::Tiff) => exif::iptc(self.bytes),
             _ => None,
         }
     }
@@ -170,16 +254,16 @@ impl<'a> Source<'a> {
             matches!(icc.get(16..20), Some(b"RGB "))
                 || (matches!(icc.get(16..20), Some(b"GRAY")) && !colour.has_color())
         });
-        let exif = self.decoder.exif_metadata().ok().flatten().filter(some).map(|exif| {
+        let exif = self.exif().filter(some).map(|exif| {
             let mut exif = strip_prefix(&exif).to_vec();
             exif::take_orientation(&mut exif);
             exif
         });
-        let xmp = self.decoder.xmp_metadata().ok().flatten().filter(some);
+        let xmp = self.xmp().filter(some);
         let dpi = match self.format {
-            ImageFormat::Png => png::dpi(self.bytes),
-            ImageFormat::Jpeg => jpeg::dpi(self.bytes),
-            ImageFormat::Tiff => exif::dpi(self.bytes),
+            Kind::Of(ImageFormat::Png) => png::dpi(self.bytes),
+            Kind::Of(ImageFormat::Jpeg) => jpeg::dpi(self.bytes),
+            Kind::Of(ImageFormat::Tiff) => exif::dpi(self.bytes),
             _ => None,
         };
         let texts = texts::of(self.bytes);
@@ -209,19 +293,28 @@ fn strip_prefix(exif: &[u8]) -> &[u8] {
 }
 
 /// The format, by the content. Only TGA, which has no signature, is known by its name.
-fn format(path: &str, bytes: &[u8]) -> NodeResult<ImageFormat> {
+fn format(path: &str, bytes: &[u8]) -> NodeResult<Kind> {
+    if jxl::is_jxl(bytes) {
+        return Ok(Kind::JpegXl);
+    }
     let named = || Path::new(path).extension().and_then(ImageFormat::from_extension);
+    let unread = |what: &str, hint: &str| {
+        Failure::input(format!("`{path}` is a picture of a format that is not read: {what}")).at("path").hint(hint)
+    };
     match image::guess_format(bytes) {
-        Ok(format) if format.reading_enabled() && format != ImageFormat::Avif => Ok(format),
-        Ok(format) => Err(Failure::input(format!("`{path}` is a picture of a format that is not read: {format:?}"))
-            .at("path")
-            .hint(format!("convert it first; {KNOWN}"))),
-        Err(_) if named() == Some(ImageFormat::Tga) => Ok(ImageFormat::Tga),
+        Ok(ImageFormat::Avif) => Err(unread(
+            "AVIF",
+            "convert it first, such as with `avifdec in.avif out.png`; there is no decoder yet that is free, safe to \
+             run on strangers' files and needs no C library",
+        )),
+        Ok(format) if format.reading_enabled() => Ok(Kind::Of(format)),
+        Ok(format) => Err(unread(&format!("{format:?}"), &format!("convert it first; {KNOWN}"))),
+        Err(_) if named() == Some(ImageFormat::Tga) => Ok(Kind::Of(ImageFormat::Tga)),
         Err(_) => Err(Failure::input(format!("`{path}` is not a picture")).at("path").hint(KNOWN)),
     }
 }
 
-fn broken(path: &str, error: &ImageError) -> Failure {
+pub(super) fn broken(path: &str, error: &ImageError) -> Failure {
     // What decoders say is of many styles: one line of it, without a full stop.
     let said = error.to_string();
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -4,7 +4,7 @@ use super::{
     carry::{self, Strip},
     exr, iptc, jpeg,
     pixels::{Layout, Pixels},
-    png as chunks, tiff,
+    png as chunks, tiff, webp,
 };
 use engine::{
     Blame, Failure, NodeResult,
@@ -33,9 +33,9 @@ pub(crate) enum Format {
     Png,
     /// Lossy, 8 bits, no alpha, all metadata. At most 65,535 pixels an edge.
     Jpeg,
-    /// Lossless, 8 bits, alpha, ICC, EXIF and XMP. At most 16,383 pixels an edge.
+    /// Lossless, or lossy with `webp_quality`; 8 bits, alpha, ICC, EXIF and XMP. At most 16,383 pixels an edge.
     WebP,
-    /// Lossless, 8 or 16 bits or floating point, alpha, ICC, XMP, IPTC and resolution.
+    /// Lossless, 8 or 16 bits or floating point, alpha, all metadata.
     Tiff,
     /// Uncompressed, 8 bits, alpha, no metadata.
     Bmp,
@@ -106,8 +106,10 @@ impl Format {
 #[derive(Clone, Debug)]
 pub(crate) struct Encoding {
     pub(crate) format: Format,
-    /// 1 to 100, where the format is lossy.
+    /// 1 to 100, of JPEG.
     pub(crate) quality: u8,
+    /// 1 to 100, of WebP; without it nothing is lost.
+    pub(crate) webp_quality: Option<u8>,
     /// Bits per sample; `None` for those of the file that was read.
     pub(crate) depth: Option<SampleDepth>,
     /// What of the metadata is left out.
@@ -357,23 +359,7 @@ fn whole(
             let file = jpeg_file(bytes, meta, size, layout, how)?;
             out.write_all(&file).map_err(|error| full(&error))
         }
-        Format::WebP => {
-            let mut encoder = image_webp::WebPEncoder::new(out);
-            if let Some(icc) = icc {
-                encoder.set_icc_profile(icc.clone());
-            }
-            if let Some(exif) = &meta.exif {
-                encoder.set_exif_metadata(exif.clone());
-            }
-            if let Some(xmp) = &meta.xmp {
-                encoder.set_xmp_metadata(xmp.clone());
-            }
-            let colour = if layout.alpha { image_webp::ColorType::Rgba8 } else { image_webp::ColorType::Rgb8 };
-            encoder.encode(bytes, size.width, size.height, colour).map_err(|error| match error {
-                image_webp::EncodingError::IoError(error) => full(&error),
-                error => Failure::internal(format!("cannot write WebP: {error}")),
-            })
-        }
+        Format::WebP => webp::write(bytes, meta, icc, size, layout, how.webp_quality, out),
         Format::Tiff => tiff::write(bytes, meta, icc, size, layout, out),
         Format::Bmp => put(codecs::bmp::BmpEncoder::new(&mut out), bytes, size, layout).map_err(failed),
         Format::Tga => put(codecs::tga::TgaEncoder::new(out), bytes, size, layout).map_err(failed),

@@ -1,8 +1,10 @@
 //! JPEG segments: density, quality, completeness, and the segments that the encoder does not write.
 
-use super::iptc;
+use super::{iptc, xmp};
 
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+/// Before parts of what is too long for one segment: its name of 32 letters, its length, the place of the part.
+const MORE_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 const RECIPE: &[u8] = b"upweave\0";
 
 /// Most bytes of one segment beside its length.
@@ -37,7 +39,9 @@ fn head(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
                     over = marker == 0xDA;
                     return Some(Segment { marker, start, data });
                 }
-                _ => over = true,
+                [0xFF, 0xD9] => over = true,
+                // Some programs tell a wrong length: the next marker is looked for, as decoders do.
+                _ => at += 1 + bytes.get(at + 1..)?.iter().position(|&byte| byte == 0xFF)?,
             }
         }
         None
@@ -63,6 +67,24 @@ pub(super) fn iptc(bytes: &[u8]) -> Option<Vec<u8>> {
     let resources: Vec<u8> =
         parts.filter_map(|segment| segment.data.strip_prefix(iptc::PHOTOSHOP)).flatten().copied().collect();
     iptc::in_resources(&resources)
+}
+
+/// XMP, with what did not fit into the first segment.
+pub(super) fn xmp(bytes: &[u8]) -> Option<Vec<u8>> {
+    let segments = || head(bytes).filter(|segment| segment.marker == 0xE1);
+    let first = segments().find_map(|segment| segment.data.strip_prefix(XMP))?;
+    let told = std::str::from_utf8(first).ok();
+    let Some(name) = told.and_then(xmp::rest_of) else { return Some(first.to_vec()) };
+    let mut parts: Vec<(u32, &[u8])> = segments()
+        .filter_map(|segment| {
+            let part = segment.data.strip_prefix(MORE_XMP)?.strip_prefix(name.as_bytes())?;
+            Some((u32::from_be_bytes(part.get(4..8)?.try_into().ok()?), part.get(8..)?))
+        })
+        .collect();
+    parts.sort_by_key(|(place, _)| *place);
+    let rest: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).copied().collect();
+    let whole = std::str::from_utf8(&rest).ok().zip(told).and_then(|(rest, told)| xmp::joined(told, rest));
+    Some(whole.map_or_else(|| first.to_vec(), String::into_bytes))
 }
 
 /// Whether the picture is made of four inks.
@@ -105,9 +127,20 @@ pub(super) fn insert(file: &mut Vec<u8>, xmp: Option<&[u8]>, iptc: Option<&[u8]>
         extra.extend(prefix);
         extra.extend(data);
     };
-    // XMP that needs more than one segment would need its own splitting rules; it is left out.
-    if let Some(xmp) = xmp.filter(|xmp| XMP.len() + xmp.len() <= SEGMENT) {
-        segment(0xE1, XMP, xmp);
+    if let Some(packet) = xmp {
+        if XMP.len() + packet.len() <= SEGMENT {
+            segment(0xE1, XMP, packet);
+        } else {
+            // The first segment names the rest. The rule wants MD5 for that, but nobody can tell one name from another.
+            let name: String = blake3::hash(packet).to_hex().to_uppercase().chars().take(32).collect();
+            segment(0xE1, XMP, xmp::naming_rest(&name).as_bytes());
+            let room = SEGMENT - MORE_XMP.len() - 40;
+            for (number, part) in packet.chunks(room).enumerate() {
+                let place = ((number * room) as u32).to_be_bytes();
+                let length = (packet.len() as u32).to_be_bytes();
+                segment(0xE1, &[MORE_XMP, name.as_bytes(), &length, &place].concat(), part);
+            }
+        }
     }
     let resource = iptc.map(iptc::resource).unwrap_or_default();
     for part in resource.chunks(SEGMENT - iptc::PHOTOSHOP.len()) {
@@ -178,6 +211,34 @@ mod tests {
             assert!(found.abs_diff(wanted) <= 1, "{wanted} read as {found}");
         }
         assert_eq!(quality(b"no jpeg"), None);
+    }
+
+    #[test]
+    fn long_xmp_is_split_and_joined() {
+        let long = format!(
+            "<x:xmpmeta><rdf:RDF><rdf:Description>{}</rdf:Description></rdf:RDF></x:xmpmeta>",
+            "long ".repeat(50_000)
+        );
+        for packet in ["<x:xmpmeta><rdf:RDF></rdf:RDF></x:xmpmeta>", &long] {
+            let mut bytes = file(80);
+            insert(&mut bytes, Some(packet.as_bytes()), None, None);
+            let found = String::from_utf8(xmp(&bytes).unwrap()).unwrap();
+            assert!(found.len() >= packet.len() && found.matches("long ").count() == packet.matches("long ").count());
+            assert!(!found.contains("HasExtendedXMP"));
+            assert!(image::load_from_memory(&bytes).is_ok());
+            for cut in (0..bytes.len()).step_by(97) {
+                xmp(&bytes[..cut]);
+            }
+        }
+    }
+
+    #[test]
+    fn segments_behind_a_wrong_length_are_found() {
+        let mut bytes = file(80);
+        insert(&mut bytes, Some(b"<xmp/>"), None, None);
+        bytes.splice(2..2, *b"\xff\xed\x00\x04abstray bytes");
+        assert_eq!(xmp(&bytes).as_deref(), Some(&b"<xmp/>"[..]));
+        assert!(quality(&bytes).is_some() && !cut_off(&bytes));
     }
 
     #[test]

@@ -2,16 +2,19 @@
 //! crate that touches the disk.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where files are read and written")]
 
+mod boxes;
 mod carry;
 mod claims;
 mod decode;
 mod encode;
 mod exif;
 mod exr;
+mod fields;
 mod frames;
 mod gif;
 mod iptc;
 mod jpeg;
+mod jxl;
 mod pixels;
 mod png;
 mod tags;
@@ -38,21 +41,14 @@ use std::{fs::File, io, io::Read, path::Path};
 /// What a picture file says in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What is lost when the file is read.
-    pub lost: Lost,
     /// Width and height as shown, with the orientation applied.
     pub size: Size,
     /// 3 for RGB, 4 when there is an alpha plane.
     pub channels: usize,
-}
-
-/// What a file holds that a picture does not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// It is made of four inks, which become RGB.
+    /// Whether it is made of four inks, which become RGB.
     pub inks: bool,
-    /// It holds further pictures: an animation, or pages.
-    pub pictures: bool,
+    /// How many pictures it holds: the frames of an animation, or pages.
+    pub frames: u32,
 }
 
 /// Reads the header of a picture file, and checks it against the limits.
@@ -60,24 +56,33 @@ pub struct Lost {
 /// # Errors
 /// When there is no such file, it is no picture, or it is larger than the limits allow.
 pub fn probe(path: &str, limits: &Limits) -> NodeResult<Header> {
-    decode::header(path, &bytes(path, limits)?, limits)
+    probe_frame(path, limits, 0)
 }
 
-/// Reads a picture file.
+/// As [`probe`], of a frame of an animation or a page, counted from 1. Frame 0 is the picture that is seen where nothing moves.
 ///
 /// # Errors
-/// When there is no such file, it is no picture, it is broken, or it is larger than the limits allow.
-pub fn read(path: &str, limits: &Limits) -> NodeResult<Image> {
-    decode::image(path, &bytes(path, limits)?, limits)
+/// As [`probe`], and when there is no such page.
+pub fn probe_frame(path: &str, limits: &Limits, frame: u32) -> NodeResult<Header> {
+    decode::header(path, &bytes(path, limits)?, limits, frame)
+}
+
+/// Reads a picture file; of a file that holds several, the frame or page of that number, counted from 1. Frame 0 is the
+/// picture that is seen where nothing moves.
+///
+/// # Errors
+/// When there is no such file or frame, it is no picture, it is broken, or it is larger than the limits allow.
+pub fn read(path: &str, limits: &Limits, frame: u32) -> NodeResult<Image> {
+    decode::image(path, &bytes(path, limits)?, limits, frame)
 }
 
 /// Decodes the bytes of a picture file. Errors call it `name`, whose ending tells the formats that have no signature.
 ///
 /// # Errors
 /// As [`read`].
-pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> NodeResult<Image> {
+pub fn decode(name: &str, bytes: &[u8], limits: &Limits, frame: u32) -> NodeResult<Image> {
     limits.check_file(name, bytes.len() as u64)?;
-    decode::image(name, bytes, limits)
+    decode::image(name, bytes, limits, frame)
 }
 
 /// The recipe (graph, parameters, seed) that `Save` wrote into a picture file; `None` when there is none. The text is
@@ -102,7 +107,6 @@ pub fn recipe(path: &str, limits: &Limits) -> NodeResult<Option<String>> {
 /// What stands before the pixels mostly fits into so many bytes.
 const HEAD: u64 = 1 << 20;
 
-/// Digest of the content of a file.
 /// Digest of the content of a picture file that the limits allow. Asked before anything runs, it is what refuses a picture
 /// at once.
 ///
@@ -110,7 +114,7 @@ const HEAD: u64 = 1 << 20;
 /// As [`probe`].
 pub fn digest(path: &str, limits: &Limits) -> NodeResult<Digest> {
     let bytes = bytes(path, limits)?;
-    decode::header(path, &bytes, limits)?;
+    decode::header(path, &bytes, limits, 0)?;
     Ok(Digest(*blake3::hash(&bytes).as_bytes()))
 }
 

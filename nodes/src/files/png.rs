@@ -47,9 +47,18 @@ fn head(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     chunks(bytes).take_while(|chunk| chunk.name != b"IDAT" && chunk.name != b"IEND")
 }
 
-/// Whether it is an animation.
-pub(super) fn is_animated(bytes: &[u8]) -> bool {
-    is_png(bytes) && head(bytes).any(|chunk| chunk.name == b"acTL")
+/// Frames of an animation that are there, at most as many as its header counts; 0 for a picture that stands still.
+pub(super) fn frames(bytes: &[u8]) -> u32 {
+    let control = is_png(bytes).then(|| head(bytes).find(|chunk| chunk.name == b"acTL")).flatten();
+    control.map_or(0, |chunk| {
+        let there = chunks(bytes).filter(|chunk| chunk.name == b"fcTL").count();
+        counted(&chunk).min(u32::try_from(there).unwrap_or(u32::MAX))
+    })
+}
+
+/// What the chunk that controls an animation counts.
+fn counted(control: &Chunk<'_>) -> u32 {
+    control.data.get(..4).and_then(|frames| frames.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
 
 /// Names and data of the chunks that hold texts, before the pixels or behind them.
@@ -82,9 +91,7 @@ pub(super) fn check(path: &str, bytes: &[u8], limits: &Limits) -> NodeResult<()>
             b"zTXt" | b"iCCP" => after_keyword(chunk.data).and_then(|rest| rest.get(1..)),
             b"iTXt" => packed_text(chunk.data),
             b"acTL" => {
-                let frames =
-                    chunk.data.get(..4).and_then(|frames| frames.try_into().ok()).map_or(0, u32::from_be_bytes);
-                limits.check_frames(path, u64::from(frames))?;
+                limits.check_frames(path, u64::from(counted(&chunk)))?;
                 continue;
             }
             _ => continue,

@@ -284,11 +284,11 @@ fn limits_hold_before_any_memory_is_spent() {
     save(&picture, &path, |_| {}).unwrap();
     let tight = Limits { file_bytes: Some(100), ..Limits::LOCAL };
     let name = path.to_string_lossy();
-    for failure in [read(&name, &tight).map(drop), digest(&name, &tight).map(drop), probe(&name, &tight).map(drop)] {
+    for failure in [read(&name, &tight, 0).map(drop), digest(&name, &tight).map(drop), probe(&name, &tight).map(drop)] {
         assert!(failure.unwrap_err().hint.unwrap().contains("--max-file-bytes"));
     }
     let tight = Limits { input_pixels: Some(100), ..Profile::Server.limits() };
-    assert_eq!(read(&name, &tight).unwrap_err().blame, Blame::Limit);
+    assert_eq!(read(&name, &tight, 0).unwrap_err().blame, Blame::Limit);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn metadata_bombs_are_refused() {
     assert!(failure.message.contains("iCCP") && failure.hint.unwrap().contains("--max-metadata-bytes"));
     // Who wants it gets it.
     let allowed = Limits { metadata_bytes: Some(64 << 20), ..Limits::LOCAL };
-    let back = read(&path.to_string_lossy(), &allowed).unwrap();
+    let back = read(&path.to_string_lossy(), &allowed, 0).unwrap();
     assert_eq!(back.metadata.icc, picture.metadata.icc);
     assert!(worst(&picture, &back) < 0.01);
 }
@@ -363,12 +363,19 @@ fn odd_files_decode_or_fail_cleanly() {
         let name = file.to_string_lossy();
         let (before, started) = (peak(), Instant::now());
         let header = probe(&name, &Limits::SERVER);
-        match read(&name, &Limits::SERVER) {
+        match read(&name, &Limits::SERVER, 0) {
             Ok(image) => {
                 good += 1;
                 let header = header.unwrap_or_else(|failure| panic!("{name} is read but not probed: {failure}"));
                 assert_eq!((header.size, header.channels), (image.size(), image.channels()), "{name}");
                 assert!(image.samples().iter().all(|v| (0.0..=1.0).contains(v)), "{name} leaves 0 to 1");
+                for frame in [1, header.frames].into_iter().filter(|_| header.frames > 1) {
+                    let told = probe_frame(&name, &Limits::SERVER, frame).unwrap();
+                    match read(&name, &Limits::SERVER, frame) {
+                        Ok(image) => assert_eq!((told.size, told.channels), (image.size(), image.channels()), "{name}"),
+                        Err(failure) => assert!(matches!(failure.blame, Blame::Input), "{name}: {failure}"),
+                    }
+                }
             }
             Err(failure) => {
                 bad += 1;

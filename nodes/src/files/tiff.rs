@@ -1,6 +1,6 @@
 //! Writing TIFF: deflated, with what TIFF has tags for.
 
-use super::{encode::full, pixels::Layout};
+use super::{encode::full, fields::Fields, pixels::Layout};
 use bytemuck::Pod;
 use engine::{
     Failure, NodeResult,
@@ -71,6 +71,8 @@ impl<W: Write + Seek> File<'_, W> {
         let mut encoder = TiffEncoder::new(out)?
             .with_compression(Compression::Deflate(DeflateLevel::Balanced))
             .with_predictor(if whole { Predictor::Horizontal } else { Predictor::None });
+        let fields = meta.exif.as_deref().and_then(Fields::of).unwrap_or_default();
+        let told = fields.write(&mut encoder)?;
         let mut image: ImageEncoder<'_, _, C, TiffKindStandard> = encoder.new_image(size.width, size.height)?;
         if let Some((x, y)) = meta.dpi {
             let ratio =
@@ -84,6 +86,7 @@ impl<W: Write + Seek> File<'_, W> {
                 image.encoder().write_tag(tag, block.as_slice())?;
             }
         }
+        told.write(image.encoder())?;
         image.write_data(data)
     }
 }

@@ -1,10 +1,51 @@
-//! Chunks of WebP files: what is to be known beside what the decoder tells.
+//! WebP: writing it, and chunks of its files: what is to be known beside what the decoder tells.
 
-use std::ops::Range;
+use super::{encode::full, pixels::Layout};
+use engine::{
+    Failure, NodeResult,
+    value::{Metadata, Size},
+};
+use std::{fmt::Display, io::Write, ops::Range};
+
+/// Writes a picture, without loss unless a quality is asked for. Two encoders do it: that of loss knows the other way as well,
+/// but is not the one that the rest of the world uses.
+pub(super) fn write(
+    bytes: &[u8],
+    meta: &Metadata,
+    icc: Option<&Vec<u8>>,
+    size: Size,
+    layout: Layout,
+    quality: Option<u8>,
+    mut out: impl Write,
+) -> NodeResult<()> {
+    let failed = |error: &dyn Display| Failure::internal(format!("cannot write WebP: {error}"));
+    let some = |block: Option<&Vec<u8>>| block.cloned().unwrap_or_default();
+    let (exif, xmp) = (some(meta.exif.as_ref()), some(meta.xmp.as_ref()));
+    let Some(quality) = quality else {
+        let mut encoder = image_webp::WebPEncoder::new(out);
+        encoder.set_icc_profile(some(icc));
+        encoder.set_exif_metadata(exif);
+        encoder.set_xmp_metadata(xmp);
+        let colour = if layout.alpha { image_webp::ColorType::Rgba8 } else { image_webp::ColorType::Rgb8 };
+        return encoder.encode(bytes, size.width, size.height, colour).map_err(|error| match error {
+            image_webp::EncodingError::IoError(error) => full(&error),
+            error => failed(&error),
+        });
+    };
+    let mut file = Vec::new();
+    let mut encoder = webp_lossy::WebPEncoder::new(&mut file);
+    let mut how = webp_lossy::EncoderParams::default();
+    (how.use_lossy, how.lossy_quality) = (true, quality);
+    encoder.set_params(how);
+    encoder.set_icc_profile(some(icc));
+    encoder.set_exif_metadata(exif);
+    encoder.set_xmp_metadata(xmp);
+    let colour = if layout.alpha { webp_lossy::ColorType::Rgba8 } else { webp_lossy::ColorType::Rgb8 };
+    encoder.encode(bytes, size.width, size.height, colour).map_err(|error| failed(&error))?;
+    out.write_all(&file).map_err(|error| full(&error))
+}
 
 const HEAD: usize = 12;
-/// Bit of the extended header that tells of an animation.
-const ANIMATED: u8 = 2;
 
 pub(super) fn is_webp(bytes: &[u8]) -> bool {
     bytes.starts_with(b"RIFF") && bytes.get(8..HEAD) == Some(b"WEBP")
@@ -37,12 +78,6 @@ pub(super) fn xmp(bytes: &[u8]) -> Option<Vec<u8>> {
     all.filter(|(name, _)| name == b"XMP ").map(|(_, data)| data.to_vec()).next()
 }
 
-/// Whether it is an animation.
-pub(super) fn is_animated(bytes: &[u8]) -> bool {
-    let first = is_webp(bytes).then(|| chunks(bytes).next()).flatten();
-    first.is_some_and(|(name, data)| name == b"VP8X" && data.first().is_some_and(|flags| flags & ANIMATED != 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,10 +87,8 @@ mod tests {
         let mut file = b"RIFF\0\0\0\0WEBPVP8X\x01\0\0\0\x02\0".to_vec();
         file.extend(b"XMP \x04\0\0\0<x/>");
         assert_eq!(xmp(&file).as_deref(), Some(&b"<x/>"[..]));
-        assert!(is_animated(&file));
         for cut in 0..file.len() {
             xmp(&file[..cut]);
-            is_animated(&file[..cut]);
         }
     }
 }

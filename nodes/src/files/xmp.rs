@@ -19,6 +19,77 @@ pub(super) fn fitting(packet: &str, size: Size) -> String {
     without_element(&without_element(&text, "xmp:Thumbnails"), RECIPE)
 }
 
+const REST: &str = "xmpNote:HasExtendedXMP";
+const EMPTY: &str = "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\
+                     </rdf:RDF></x:xmpmeta>";
+const END: &str = "</rdf:RDF>";
+
+/// The name of what did not fit into the first part of a packet in JPEG.
+pub(super) fn rest_of(packet: &str) -> Option<&str> {
+    let (_, start, end) =
+        attribute(packet, REST, 0).or_else(|| element(packet, REST).map(|(at, start, end, _)| (at, start, end)))?;
+    Some(packet[start..end].trim()).filter(|name| name.len() == 32)
+}
+
+/// A packet that names the part that has everything.
+pub(super) fn naming_rest(name: &str) -> String {
+    with_description(
+        EMPTY,
+        &format!("<rdf:Description rdf:about=\"\" xmlns:xmpNote=\"http://ns.adobe.com/xmp/note/\" {REST}=\"{name}\"/>"),
+    )
+}
+
+/// The packet in two parts as one, when the second is built as such parts are.
+pub(super) fn joined(first: &str, rest: &str) -> Option<String> {
+    // What we have split has all of it in the second part.
+    if rest_of(first).is_some_and(|name| naming_rest(name) == first) {
+        return Some(rest.to_owned());
+    }
+    let start = rest.find("<rdf:RDF").and_then(|at| Some(at + rest[at..].find('>')? + 1))?;
+    let inside = rest.get(start..rest.rfind(END)?)?;
+    let first = without_element(&without_attribute(first, REST), REST);
+    first.contains(END).then(|| with_description(&first, inside))
+}
+
+/// The packet with one more description; a new one where it is none.
+fn with_description(packet: &str, description: &str) -> String {
+    let packet = if packet.contains(END) { packet } else { EMPTY };
+    let (before, after) = packet.split_at(packet.rfind(END).unwrap_or(packet.len()));
+    format!("{before}{description}{after}")
+}
+
+/// Keywords of texts in PNG files, the names that XMP has for them, and how it lists their values.
+const TEXTS: [(&str, &str, &str); 6] = [
+    ("Title", "dc:title", "Alt"),
+    ("Author", "dc:creator", "Seq"),
+    ("Description", "dc:description", "Alt"),
+    ("Copyright", "dc:rights", "Alt"),
+    ("Source", "dc:source", ""),
+    ("Software", "xmp:CreatorTool", ""),
+];
+
+/// The packet with what texts of a PNG file say, where it does not say it already; nothing when they say nothing.
+pub(super) fn with_texts(packet: Option<&str>, texts: &[(String, String)]) -> Option<String> {
+    let mut told = String::new();
+    for (keyword, name, list) in TEXTS {
+        let known = packet.is_some_and(|packet| packet.contains(name));
+        let Some((_, text)) = texts.iter().find(|(other, _)| other == keyword && !known) else { continue };
+        let text = escaped(text);
+        told.push_str(&match list {
+            "" => format!("<{name}>{text}</{name}>"),
+            "Alt" => format!("<{name}><rdf:Alt><rdf:li xml:lang=\"x-default\">{text}</rdf:li></rdf:Alt></{name}>"),
+            list => format!("<{name}><rdf:{list}><rdf:li>{text}</rdf:li></rdf:{list}></{name}>"),
+        });
+    }
+    let description = || {
+        format!(
+            "<rdf:Description rdf:about=\"\" xmlns:dc=\"http://purl.org/dc/elements/1.1/\" \
+             xmlns:xmp=\"http://ns.adobe.com/xap/1.0/\">{told}</rdf:Description>"
+        )
+    };
+    (!told.is_empty()).then(|| with_description(packet.unwrap_or_default(), &description()))
+}
+
 const RECIPE: &str = "upweave:recipe";
 const SPACE: &str = "https://upweave.org/ns/recipe/";
 
@@ -29,14 +100,7 @@ pub(super) fn with_recipe(packet: Option<&str>, recipe: &str) -> String {
          xmlns:upweave=\"{SPACE}\"><{RECIPE}>{}</{RECIPE}></rdf:Description>",
         escaped(recipe)
     );
-    let end = "</rdf:RDF>";
-    match packet.and_then(|packet| packet.rfind(end).map(|at| packet.split_at(at))) {
-        Some((before, after)) => format!("{before}{told}{after}"),
-        None => format!(
-            "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\
-             {told}{end}</x:xmpmeta>"
-        ),
-    }
+    with_description(packet.unwrap_or_default(), &told)
 }
 
 /// The recipe in a packet.
@@ -48,6 +112,8 @@ pub(super) fn recipe(packet: &str) -> Option<String> {
 }
 
 fn escaped(text: &str) -> String {
+    // XML has no place for other signs of control.
+    let text: String = text.chars().filter(|c| !c.is_control() || ['\n', '\r', '\t'].contains(c)).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -145,6 +211,26 @@ mod tests {
             assert_eq!(recipe(&fitting(&with, Size::new(1, 1))), None);
         }
         assert_eq!(recipe("<upweave:recipe>"), None);
+    }
+
+    #[test]
+    fn texts_become_what_they_are_called_here() {
+        let texts = [("Title", "A & B"), ("Author", "Jo"), ("Odd", "x")].map(|(k, t)| (k.to_owned(), t.to_owned()));
+        let packet = with_texts(None, &texts).unwrap();
+        assert!(packet.contains(">A &amp; B</rdf:li></rdf:Alt></dc:title>") && packet.contains("<rdf:li>Jo</rdf:li>"));
+        assert_eq!(with_texts(Some(&packet), &texts), None);
+        assert_eq!(with_texts(None, &texts[2..]), None);
+    }
+
+    #[test]
+    fn parts_are_joined() {
+        let name = "0123456789ABCDEF0123456789ABCDEF";
+        let first = format!("<rdf:RDF><rdf:Description a:b=\"c\" xmpNote:HasExtendedXMP=\"{name}\"/></rdf:RDF>");
+        assert_eq!(rest_of(&first), Some(name));
+        let whole = joined(&first, "<x><rdf:RDF xmlns:rdf=\"r\"><rdf:Description/></rdf:RDF></x>").unwrap();
+        assert_eq!(whole, "<rdf:RDF><rdf:Description a:b=\"c\"/><rdf:Description/></rdf:RDF>");
+        assert_eq!(joined(&naming_rest(name), "<all/>").as_deref(), Some("<all/>"));
+        assert_eq!(joined(&first, "nonsense"), None);
     }
 
     #[test]
