@@ -7,7 +7,7 @@ use crate::{
     job::{Recipe, Saving},
     library::Shelf,
 };
-use engine::{Setting, Text};
+use engine::{Setting, Text, digest::Digester};
 use nodes::limits::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,22 +38,51 @@ struct Kept {
     /// Digests of the pictures that fed the inputs, and what else did.
     #[serde(default)]
     inputs: BTreeMap<String, String>,
+    /// Stamps of the recipes that have made the picture which fed the first input, the last of them last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    after: Vec<String>,
+}
+
+impl Kept {
+    /// Stands for what is done to pictures, whichever they are.
+    fn stamp(&self) -> Option<String> {
+        let alone = Self { inputs: BTreeMap::new(), after: Vec::new(), ..self.clone() };
+        let mut d = Digester::new("recipe");
+        d.text(&serde_json::to_string(&alone).ok()?);
+        Some(d.finish().to_string().chars().take(16).collect())
+    }
+}
+
+/// So many recipes are remembered that a picture has gone through.
+const MOST_STAMPS: usize = 64;
+
+/// Stamps of the recipes that a picture has gone through, as far as it tells.
+pub(crate) fn stamps(path: &str, limits: &Limits) -> Vec<String> {
+    let Ok(Some(mut kept)) = kept_in(path, limits) else { return Vec::new() };
+    let last = kept.stamp();
+    kept.after.extend(last);
+    let surplus = kept.after.len().saturating_sub(MOST_STAMPS);
+    kept.after.split_off(surplus)
 }
 
 /// A recipe without the pictures that it is made from.
-pub(crate) struct Base(Kept);
+pub(crate) struct Base {
+    kept: Kept,
+    stamp: Option<String>,
+}
 
 impl Base {
     /// Of a graph that was built: only then all its parts are known.
     pub(crate) fn new(recipe: &Recipe, saving: &Saving) -> Self {
-        Self(Kept { save: saving.fields.clone(), ..kept(recipe) })
+        let kept = Kept { save: saving.fields.clone(), ..kept(recipe) };
+        Self { stamp: kept.stamp(), kept }
     }
 
     /// What matters of it in a line, in the form that stable-diffusion-webui has introduced and many programs read.
     pub(crate) fn line(&self) -> String {
-        let Kept { graph, preset, set, upweave, .. } = &self.0;
+        let Kept { graph, preset, set, upweave, files, .. } = &self.kept;
         let set = |name: &str| set.iter().rfind(|(target, _)| target == name).map(|(_, value)| value.as_str());
-        let sampled = self.0.files.get(graph).is_some_and(|text| text.contains("\"steps\""));
+        let sampled = files.get(graph).is_some_and(|text| text.contains("\"steps\""));
         let steps = set("steps").unwrap_or(if sampled { "4" } else { "1" });
         let mut line = format!(
             "{}\nSteps: {steps}, Sampler: Upweave, Seed: {}",
@@ -69,9 +98,14 @@ impl Base {
         line
     }
 
-    /// The recipe as a text to keep, with what fed the inputs.
-    pub(crate) fn text(&self, inputs: BTreeMap<String, String>) -> Option<String> {
-        serde_json::to_string(&Kept { inputs, ..self.0.clone() }).ok()
+    /// Whether it is one of these recipes that a picture has gone through.
+    pub(crate) fn is_among(&self, stamps: &[String]) -> bool {
+        self.stamp.as_ref().is_some_and(|stamp| stamps.contains(stamp))
+    }
+
+    /// The recipe as a text to keep, with what fed the inputs, and what that has gone through before.
+    pub(crate) fn text(&self, inputs: BTreeMap<String, String>, after: Vec<String>) -> Option<String> {
+        serde_json::to_string(&Kept { inputs, after, ..self.kept.clone() }).ok()
     }
 }
 
@@ -91,6 +125,7 @@ fn kept(recipe: &Recipe) -> Kept {
         models: models.collect(),
         save: BTreeMap::new(),
         inputs: BTreeMap::new(),
+        after: Vec::new(),
     }
 }
 
@@ -174,7 +209,7 @@ mod tests {
 
     fn text(recipe: &Recipe) -> String {
         let saving = Saving { fields: BTreeMap::new(), keep_recipe: true, on_exists: None };
-        Base::new(recipe, &saving).text(BTreeMap::new()).unwrap()
+        Base::new(recipe, &saving).text(BTreeMap::new(), Vec::new()).unwrap()
     }
 
     fn written(folder: &std::path::Path, text: &str) -> String {

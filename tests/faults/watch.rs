@@ -374,3 +374,26 @@ fn nothing_is_made_again_after_a_touch_or_in_another_place() {
     assert_eq!(place.once(&["-o", "out", "--set", "sharp.amount=0.3"]).status.code(), Some(0));
     assert!(result.exists());
 }
+
+#[test]
+fn watchers_that_feed_each_other_come_to_an_end() {
+    let place = Place::new();
+    drop_in(&place, "a.png", &picture(1));
+    // The other watcher does something else.
+    fs::write(place.at("other.ron"), PLAIN.replace("0.1", "0.2")).unwrap();
+    let there = || place.once(&["-o", "out"]);
+    let back = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_upweave"));
+        command.args(["watch", "out", "-o", "in", "--graph", "other.ron", "--settle", "0.3", "--once"]);
+        command.current_dir(place.0.path()).env("UPWEAVE_CACHE", place.at("cache")).output().unwrap()
+    };
+    assert_eq!(there().status.code(), Some(0));
+    assert_eq!(back().status.code(), Some(0));
+    let refused = there();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(told.contains("a.x1.x1.png") && told.contains("has gone through this graph"), "{told}");
+    // No round adds anything more.
+    assert_eq!((back().status.code(), there().status.code()), (Some(0), Some(0)));
+    assert_eq!((files(&place.at("in")).len(), files(&place.at("out")).len()), (2, 1));
+}

@@ -117,6 +117,9 @@ impl Batch {
             engine::build(&self.recipe.request(Vec::new(), Vec::new()))?;
             let _ = self.progress.base.set(recipe::Base::new(&self.recipe, &self.saving));
         }
+        if keeper.keeps() {
+            self.refuse_again(picture, source.as_deref())?;
+        }
         let work = if keeper.keeps() { self.work_of(source.as_deref(), picture.frame)? } else { None };
         if let Some(work) = &work
             && let Some(output) = keeper.is_done(index, work)
@@ -300,7 +303,24 @@ impl Batch {
             };
             inputs.insert(given.binding.name.clone(), told);
         }
-        Ok(base.text(inputs))
+        let after = source.filter(|_| self.picture_input.is_some()).and_then(Path::to_str);
+        Ok(base.text(inputs, after.map(|path| recipe::stamps(path, &self.limits)).unwrap_or_default()))
+    }
+
+    /// Refuses a picture that this very recipe has made already, where pictures come by themselves: two watchers that feed each
+    /// other would never come to an end.
+    fn refuse_again(&self, picture: &Picture, source: Option<&Path>) -> Result<(), Failure> {
+        let stamps = source.and_then(Path::to_str).map(|path| recipe::stamps(path, &self.limits)).unwrap_or_default();
+        match self.progress.base.get() {
+            Some(base) if base.is_among(&stamps) => Err(Failure::new(
+                Blame::Limit,
+                format!("`{}` has gone through this graph with these settings already", picture.name()),
+            )
+            .hint(
+                "it is left alone, so that watchers that feed each other come to an end; `upweave upscale` takes it",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn digest(&self, path: &Path) -> Result<String, Failure> {
