@@ -332,3 +332,35 @@ fn all_frames_and_pages_are_made() {
         assert!(told.status.code() == Some(3) && message.contains("has no frame 7: there are 3 frames"), "{message}");
     }
 }
+
+#[test]
+fn webp_may_lose_a_little() {
+    let folder = folder();
+    let at = folder.path();
+    let picture = image::RgbaImage::from_fn(80, 60, |x, y| {
+        let wave = ((x as f32 / 9.0).sin() * 60.0 + (y as f32 / 7.0).cos() * 50.0) as i32;
+        image::Rgba([(128 + wave) as u8, (120 - wave / 2) as u8, (x * 2) as u8, (255 - y * 3) as u8])
+    });
+    picture.save(at.join("in.png")).expect("it can be written");
+    let made = |name: &str, more: &[&str]| {
+        passed(at, Path::new("in.png"), name, more);
+        let bytes = fs::read(at.join(name)).expect("it can be read");
+        (bytes.len(), image::load_from_memory(&bytes).expect("it is a picture").to_rgba8())
+    };
+    let (whole, same) = made("whole.webp", &[]);
+    assert_eq!(same, picture, "nothing is lost unless it is asked for");
+    let mut last = 0;
+    for quality in ["20", "60", "95"] {
+        let (bytes, lossy) = made("lossy.webp", &["--webp-quality", quality]);
+        assert!(last < bytes && bytes < whole, "{quality}: {bytes} of {whole}");
+        last = bytes;
+        assert!(lossy.pixels().zip(picture.pixels()).all(|(a, b)| a.0[3] == b.0[3]), "alpha is not touched");
+        let error: u64 =
+            lossy.as_raw().iter().zip(picture.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+        let mean = error as f64 / (80.0 * 60.0 * 3.0);
+        assert!(mean < if quality == "95" { 12.0 } else { 400.0 }, "{quality}: {mean}");
+    }
+    // What has no effect is told of.
+    let told = started(at, &["upscale", "in.png", "--graph", "pass.ron", "-o", "b.png", "--webp-quality", "50"]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("`--webp-quality` changes nothing about .png files"));
+}
