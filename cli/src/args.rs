@@ -80,6 +80,9 @@ pub(crate) enum Verb {
         /// The kind to show
         name: Option<String>,
     },
+    /// List models, and bring your own along
+    #[command(subcommand)]
+    Models(ModelsVerb),
     /// Look at what is kept of earlier runs, and remove it
     #[command(subcommand)]
     Cache(CacheVerb),
@@ -169,19 +172,19 @@ pub(crate) struct Upscale {
     pub shown: Shown,
     #[command(flatten)]
     pub machine: Machine,
-    /// Model: one of the types, or a shipped graph
+    /// Model: a model file, an imported model by name, one of the types, or a shipped graph
     #[arg(short = 'n', long = "model-name", value_name = "NAME", help_heading = "Machine", allow_hyphen_values = true)]
     pub name: Option<String>,
     /// Device: only `auto` and `-1`, which both mean the CPU
     #[arg(short, long = "gpu", value_name = "ID", help_heading = "Machine", allow_hyphen_values = true)]
     pub gpu: Option<String>,
-    /// Folder of model files: not offered, says so
-    #[arg(short = 'm', long = "model-folder", value_name = "FOLDER", hide = true)]
+    /// Folder that `-n` names a model file in, without its ending
+    #[arg(short = 'm', long = "model-folder", value_name = "FOLDER", help_heading = "Machine", value_hint = ValueHint::DirPath, requires = "name")]
     pub model_folder: Option<PathBuf>,
 }
 
 /// The controls. Those that a graph has are the names that it exposes.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Controls")]
 pub(crate) struct Controls {
     /// What the picture is [default: universal]
@@ -532,6 +535,30 @@ pub(crate) enum CacheVerb {
     },
     /// Remove everything but what running jobs need
     Clear(CachePlace),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsVerb {
+    /// List the models inside the program, and those that were imported
+    List,
+    /// Convert a model file to safetensors in your folder of models, where it has a name
+    Import {
+        /// The model: .safetensors, .pth, .pt, .ckpt, .onnx, or .param with its .bin
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// What to call it [default: the name of the file without its ending]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Only tell what it is
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Tell of every model file in a folder what it is
+    Scan {
+        /// The folder; those inside are looked at too
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
 }
 
 /// Which cache is meant.

@@ -9,6 +9,7 @@ mod explain;
 mod job;
 mod library;
 mod memory;
+mod models_folder;
 mod naming;
 mod peak_memory;
 mod pictures;
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
     };
     limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
     engine::silence_contained();
+    if let Ok(folder) = models_folder::folder() {
+        nodes::files::keep_models_in(folder);
+    }
     let terminal = terminal::Terminal::new(cli.talk);
     if let Err(message) = models::kernels::Isa::asked() {
         terminal.error(&message, Some("leave the variable out to use the best set"));
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Watch(args) => commands::watch::run(&terminal, &stop::Stop::listen(), &args),
         Verb::Graph(verb) => commands::graph::run(&terminal, &verb),
         Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
+        Verb::Models(verb) => commands::models::run(&terminal, &verb),
         Verb::Cache(verb) => commands::cache::run(&terminal, &verb),
         Verb::Inspect { file } => commands::inspect::run(&terminal, &file),
         Verb::Limits => commands::limits::run(),

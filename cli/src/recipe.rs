@@ -187,11 +187,23 @@ pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, 
         let first = found.items.first().map_or("unknown", |item| item.message.as_str());
         format!("the graph of the recipe in `{path}` has mistakes: {first}")
     })?;
+    if let Some((node, model)) = built.graph.nodes().iter().find_map(|node| Some((node, model_file(node)?))) {
+        return Err(format!(
+            "the recipe in `{path}` wants to read the model file `{model}` (`{}`): import the model, and name it by its name",
+            node.id
+        ));
+    }
     if let Some(node) = built.graph.nodes().iter().find(|node| touches_files(node.kind_name())) {
         let kind = node.kind_name();
         return Err(format!("the recipe in `{path}` wants to use files by itself (`{}` is a `{kind}`)", node.id));
     }
     Ok(Some(recipe))
+}
+
+/// The file that a node wants to read a model from. A name is none: it means something in the user's folder of models only.
+fn model_file(node: &engine::GraphNode) -> Option<String> {
+    let model = node.parameters().get("model")?.as_str()?.to_owned();
+    (!model.is_empty() && !nodes::files::is_model_name(&model)).then_some(model)
 }
 
 fn touches_files(kind: &str) -> bool {
@@ -259,6 +271,16 @@ mod tests {
         );
         let path = written(folder.path(), &text(&evil));
         assert!(of_picture(&path, &Limits::LOCAL).is_err_and(|message| message.contains("by itself")));
+        let model = |name: &str| {
+            let nodes = format!(
+                "Graph(format: 1, inputs: {{\"photo\": Image}}, outputs: {{\"photo\": \"large\"}}, \
+                                 nodes: {{\"large\": Upscale(image: \"photo\", model: \"{name}\")}})"
+            );
+            of_picture(&written(folder.path(), &text(&recipe(&nodes))), &Limits::LOCAL)
+        };
+        assert!(model("/etc/passwd.pth").is_err_and(|message| message.contains("import the model")));
+        assert!(model("secret.safetensors").is_err_and(|message| message.contains("import the model")));
+        assert!(model("mine").is_ok());
         let path = written(folder.path(), "not json");
         assert!(of_picture(&path, &Limits::LOCAL).is_err());
     }

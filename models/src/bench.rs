@@ -138,7 +138,7 @@ pub fn prepare(name: &str, precision: Precision) -> Result<Prepared> {
             Ok(upscaler(Srvgg::load(&weights, shape)?, edge))
         }
         Kind::Rrdb(edge) => {
-            let shape = rrdb::Shape { features: 64, blocks: 23, grow: 32 };
+            let shape = rrdb::Shape { features: 64, blocks: 23, grow: 32, ups: 2, unshuffle: 1 };
             Ok(upscaler(Rrdb::load(&weights, shape)?, edge))
         }
         Kind::Faithful(edge, factor) => {

@@ -1,5 +1,6 @@
 //! What the networks take: pictures, enlargement factors and known damage.
 
+use crate::layers::Region;
 use crate::{Error, Result};
 
 /// A picture: three planes (red, green, blue), each row by row from the top, in the picture's own encoded RGB, black at 0
@@ -31,6 +32,12 @@ impl<'a> Picture<'a> {
     /// The same as a part of a larger picture, `origin` being the place of its first pixel there.
     pub fn at(self, origin: (u32, u32)) -> Self {
         Self { origin, ..self }
+    }
+
+    /// The whole of it as a region, once the values are known to fit it.
+    pub(crate) fn region(&self) -> Result<Region> {
+        let (width, height) = self.size()?;
+        Ok(Region::whole(width, height).at((self.origin.0 as usize, self.origin.1 as usize)))
     }
 
     /// Width and height, once the values are known to fit them.

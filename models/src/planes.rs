@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::layers::{Map, Region};
 use crate::picture::room;
-use crate::{Picture, Result};
 
 /// The values of a cell, plane by plane.
 pub(crate) fn cut(planes: &[f32], cell: Region) -> Vec<f32> {
@@ -27,17 +27,19 @@ pub(crate) fn paste(values: &[f32], cell: Region, planes: &mut [f32]) {
     }
 }
 
-/// Fills a map with its part of a picture, and the channels behind the first three with the same values everywhere.
-pub(crate) fn fill(input: &mut Map, rgb: &[f32], others: &[f32]) -> Result<()> {
+/// Fills a map with its part of planes, and the channels behind them with the same values everywhere.
+pub(crate) fn fill(input: &mut Map, planes: &[f32], others: &[f32]) -> Result<()> {
     let Region { left, top, right, of: (width, height), .. } = input.region;
-    let (plane, channels) = (width * height, 3 + others.len());
-    assert_eq!(input.channels, channels, "a value for each channel");
+    let (plane, channels) = (width * height, input.channels);
+    assert_eq!(planes.len() + others.len() * plane, channels * plane, "a value for each channel");
     input.write(|y, row| {
         let at = (top + y) * width;
-        let [red, green, blue] = [0, 1, 2].map(|c| &rgb[c * plane + at + left..c * plane + at + right]);
-        for ((pixel, red), (green, blue)) in row.chunks_exact_mut(channels).zip(red).zip(green.iter().zip(blue)) {
-            pixel[..3].copy_from_slice(&[*red, *green, *blue]);
-            pixel[3..].copy_from_slice(others);
+        for (c, plane) in planes.chunks_exact(plane).enumerate() {
+            let values = row[c..].iter_mut().step_by(channels);
+            values.zip(&plane[at + left..at + right]).for_each(|(value, from)| *value = *from);
+        }
+        for pixel in row.chunks_exact_mut(channels) {
+            pixel[channels - others.len()..].copy_from_slice(others);
         }
     })
 }
@@ -64,15 +66,14 @@ pub(crate) fn add(residual: &Map, cell: Region, scale: usize, out: &mut [f32]) {
     }
 }
 
-/// A picture, each pixel `scale` x `scale` times.
+/// Planes of rows of `width` values, each pixel `scale` x `scale` times.
 ///
 /// # Errors
 /// When there is no memory for it.
-pub(crate) fn nearest(picture: Picture<'_>, scale: usize) -> Result<Vec<f32>> {
-    let (width, height) = picture.size()?;
-    let len = width.checked_mul(height).and_then(|plane| plane.checked_mul(3 * scale * scale)).unwrap_or(usize::MAX);
+pub(crate) fn nearest(planes: &[f32], width: usize, scale: usize) -> Result<Vec<f32>> {
+    let len = planes.len().checked_mul(scale * scale).unwrap_or(usize::MAX);
     let mut out = room(len, "the enlarged picture")?;
-    for row in picture.rgb.chunks_exact(width) {
+    for row in planes.chunks_exact(width) {
         let start = out.len();
         out.extend(row.iter().flat_map(|value| std::iter::repeat_n(*value, scale)));
         (1..scale).for_each(|_| out.extend_from_within(start..start + width * scale));

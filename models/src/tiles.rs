@@ -1,28 +1,26 @@
 //! A network over a whole picture, cell by cell.
 
 use crate::layers::Region;
-use crate::{Error, Picture, Result, Watch, planes};
+use crate::{Error, Result, Watch, planes};
 
-/// Runs a network that makes of a picture one that is `scale` times as large: `start` gives the three planes of the result
+/// Runs a network that makes of a picture of the size `whole` one that is `scale` times as large: `start` gives the three planes of the result
 /// before the first cell, and `run` computes the pixels of one cell of `tile` x `tile` pixels of the picture in them.
 ///
 /// # Errors
-/// A picture that does not fit its size, a `tile` of 0, what `start` and `run` failed with, or what `watch` stopped with; it
+/// A `tile` of 0, what `start` and `run` failed with, or what `watch` stopped with; it
 /// is asked before each tile.
 pub(crate) fn tile_by_tile(
-    picture: Picture<'_>,
+    whole: Region,
     tile: u32,
     scale: usize,
     watch: &mut dyn Watch,
     start: impl FnOnce() -> Result<Vec<f32>>,
     mut run: impl FnMut(Region, &mut [f32]) -> Result<()>,
 ) -> Result<Vec<f32>> {
-    let (width, height) = picture.size()?;
     if tile == 0 {
         return Err(Error::Setting { name: "tile", value: "0".into(), hint: "a tile has at least one pixel" });
     }
-    let origin = (picture.origin.0 as usize, picture.origin.1 as usize);
-    let (whole, tile) = (Region::whole(width, height).at(origin), tile as usize);
+    let tile = tile as usize;
     let total = whole.count(tile);
 
     watch.step(0, total)?;

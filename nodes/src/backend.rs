@@ -1,5 +1,6 @@
 //! Between the nodes and the `models` crate: failures, progress and the measured damage in the networks' terms.
 
+use crate::files;
 use engine::{
     Blame, Cx, Failure, NodeResult,
     digest::{Digest, Digester},
@@ -7,7 +8,7 @@ use engine::{
     serde::{Deserialize, Serialize},
     value::{Damage, Image, Rect, Size},
 };
-use models::{Compute, DamageCondition, Detail, Faithful, Part, Picture, Watch};
+use models::{Compute, DamageCondition, Detail, Faithful, Part, Picture, SuperResolution, Watch};
 use std::{borrow::Cow, sync::Arc};
 
 /// The numbers that a network computes in. Sums are 32 bits wide in any case.
@@ -42,6 +43,11 @@ impl Precision {
     /// The detail network in these numbers.
     pub(crate) fn detail(self) -> NodeResult<&'static Detail> {
         Detail::embedded(self.told()).map_err(failure)
+    }
+
+    /// A network out of a file in these numbers, and the digest of the file.
+    pub(crate) fn brought(self, model: &str) -> NodeResult<(Arc<SuperResolution>, Digest)> {
+        files::network(model, Compute::cpu(self.told()))
     }
 
     /// Bytes of a number.
@@ -87,6 +93,14 @@ pub(crate) fn failure(error: models::Error) -> Failure {
         other => other.to_string(),
     };
     Failure { hint, ..Failure::new(blame, message) }
+}
+
+/// By how much a model of the user's enlarges: a name or a file, as `Upscale(model: ..)` takes it.
+///
+/// # Errors
+/// When there is no such model, or it holds no network that is known.
+pub fn model_scale(model: &str) -> NodeResult<u32> {
+    Ok(Precision::Auto.brought(model)?.0.scale())
 }
 
 /// The digest of a model file, as the engine counts it.

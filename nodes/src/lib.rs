@@ -13,6 +13,7 @@ mod testing;
 
 mod annotate;
 mod blend;
+mod brought;
 mod choice;
 mod color_correct;
 mod compare;
@@ -39,7 +40,7 @@ mod text;
 mod tile;
 mod upscale;
 
-pub use backend::Precision;
+pub use backend::{Precision, model_scale};
 pub use diffuse::Style;
 
 use engine::{Kind, NodeKind};

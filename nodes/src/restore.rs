@@ -1,5 +1,6 @@
 use crate::{
     backend::{self, Precision},
+    brought::Brought,
     pixel::spread,
     upscale,
 };
@@ -18,11 +19,17 @@ engine::node! {
     /// Runs the embedded faithful network without enlargement. A picture that `damage` does not want restored is handed on
     /// as it is, bit by bit. Alpha is not touched. `Upscale` restores on its own when it is given the damage; this node
     /// is for what comes before other nodes, or for restoring alone.
+    ///
+    /// With `model` another network does it: one that does not enlarge, such as a DnCNN, out of a file (see `Upscale`). It is not told
+    /// the damage, and runs whether the picture is to be restored or not.
     pub struct Restore, version 1 {
         /// Picture to restore.
         image: In<Image>,
         /// What was measured of its damage.
         damage: In<Damage>,
+        /// Another network than the embedded one: the name of an imported model, or a file. Empty is the embedded one.
+        #[schemars(extend("x-outside" = true))]
+        model: String,
         /// Share of the restored picture in the result, 0 to 1.
         #[schemars(range(min = 0.0, max = 1.0))]
         strength: Scalar = Scalar::Given(1.0),
@@ -31,6 +38,21 @@ engine::node! {
         tile: u32 = Faithful::TILE,
         /// Numbers that the network computes in.
         precision: Precision = Precision::Auto,
+    }
+}
+
+impl Restore {
+    /// The network that `model` names, if it names one.
+    fn brought(&self, precision: Precision) -> NodeResult<Option<Brought>> {
+        if self.model.is_empty() {
+            return Ok(None);
+        }
+        let brought = Brought::new(&self.model, precision)?;
+        if brought.scale() != 1 {
+            bail!(model, "the model `{}` enlarges by {}", self.model, brought.scale();
+                hint: "name it in an `Upscale`; this node takes models that keep the size");
+        }
+        Ok(Some(brought))
     }
 }
 
@@ -44,7 +66,10 @@ impl Node for Restore {
     }
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()])
+        Ok(match self.brought(self.precision)? {
+            Some(brought) => brought.outside(),
+            None => vec![backend::digest(Faithful::embedded_digest()), self.precision.family()],
+        })
     }
 
     fn gives(&self, seen: &Shapes) -> Vec<Shape> {
@@ -52,14 +77,22 @@ impl Node for Restore {
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
-        let cost = seen
-            .picture_size()
-            .map(|size| upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile), self.precision));
+        let cost = seen.picture_size().map(|size| match self.brought(self.precision) {
+            Ok(Some(brought)) => {
+                let (flops, working_bytes, tiles) = brought.cost(size, 1, self.tile, |edge| seen.thrift.edge(edge));
+                Forecast { outputs: Vec::new(), flops, working_bytes, tiles }
+            }
+            _ => upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile), self.precision),
+        });
         Forecast { outputs: self.gives(seen), ..cost.unwrap_or_default() }
     }
 
     fn reach(&self, seen: &Shapes) -> Option<Reach> {
-        let halo = self.precision.faithful().ok()?.radius() + spread::reach(seen.first_picture()?.channels());
+        let radius = match self.brought(self.precision).ok()? {
+            Some(brought) => brought.radius(1)?,
+            None => self.precision.faithful().ok()?.radius(),
+        };
+        let halo = radius + spread::reach(seen.first_picture()?.channels());
         Some(Reach { fields: vec!["image"], halo })
     }
 
@@ -75,10 +108,14 @@ impl Node for Restore {
         let damage = cx.get(&self.damage)?;
         let strength = cx.number(&self.strength)?;
         check_strength(strength)?;
-        if !damage.restore || strength == 0.0 {
+        let brought = self.brought(self.precision.within(cx))?;
+        if strength == 0.0 || (brought.is_none() && !damage.restore) {
             return Ok((*image).clone());
         }
-        let mut rgb = upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile, self.precision)?;
+        let mut rgb = match brought {
+            Some(brought) => brought.run(cx, &image, 1, self.tile)?,
+            None => upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile, self.precision)?,
+        };
         if strength < 1.0 {
             let share = strength as f32;
             rgb.par_iter_mut().zip(backend::colours(&image).par_iter()).for_each(|(new, old)| {

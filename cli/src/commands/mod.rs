@@ -7,6 +7,7 @@ pub(crate) mod graph;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod manual;
+pub(crate) mod models;
 pub(crate) mod nodes;
 pub(crate) mod run;
 pub(crate) mod upscale;

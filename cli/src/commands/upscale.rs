@@ -1,11 +1,11 @@
 //! `upweave upscale`: the main job.
 
 use crate::{
-    args::{Controls, Machine, Shown, Style, Upscale, Writing},
+    args::{Controls, Machine, Quality, Shown, Style, Upscale, Writing},
     batch::{Batch, Given, Output, Progress},
     cache::Kept,
     job::{self, Recipe, Saving},
-    library,
+    library, models_folder,
     naming::{self, Naming},
     pictures::{Folders, Found, Search},
     report,
@@ -27,6 +27,8 @@ pub(crate) fn run(terminal: &Terminal, stop: &Stop, args: &Upscale) -> u8 {
 /// Why the arguments make no sense.
 pub(crate) enum Refused {
     Usage(String, Option<String>),
+    /// A model that is not there or cannot be used.
+    Model(engine::Failure),
     Graph(engine::Diagnostics),
 }
 
@@ -47,6 +49,10 @@ impl Refused {
                 terminal.error(&message, hint.as_deref());
                 2
             }
+            Self::Model(failure) => {
+                terminal.error(&failure.message, failure.hint.as_deref());
+                5
+            }
             Self::Graph(found) => {
                 report::diagnostics(terminal, &found);
                 report::exit_code(&found)
@@ -56,8 +62,23 @@ impl Refused {
 }
 
 fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refused> {
-    let (graph, style) = graph_and_style(terminal, args)?;
+    let Chosen { graph, style, model } = chosen(terminal, args)?;
     refuse_devices(args)?;
+    let mut controls = args.controls.clone();
+    let mut set = job::ron_settings(&args.change.set);
+    if let Some(model) = model {
+        if controls.quality == Some(Quality::Low) {
+            return Err(Refused::hint(
+                "a model of your own cannot be told how a picture is damaged, which `--quality low` is about",
+                "leave out `--quality`, or restore first: `upweave upscale -s 1 --quality low PICTURE`",
+            ));
+        }
+        controls.scale = controls.scale.or(Some(f64::from(model.scale)));
+        set.insert(
+            0,
+            Setting { target: "model".to_owned(), value: job::ron_text(&model.name), origin: "-n".to_owned() },
+        );
+    }
     let limits = job::limits(&args.machine)?;
     let out = match &args.files.output[..] {
         [] => None,
@@ -71,8 +92,8 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refus
         graph: &graph,
         style,
         preset: args.change.preset.as_deref(),
-        controls: &args.controls,
-        set: job::ron_settings(&args.change.set),
+        controls: &controls,
+        set,
         writing: &args.files.writing,
         shown: args.shown,
         machine: &args.machine,
@@ -211,25 +232,89 @@ const NCNN_MODELS: [(&str, Style); 4] = [
     ("realesrnet-x4plus", Style::Universal),
 ];
 
-/// `-n` names a type or a graph; `--type` and `--graph` do so by their own names.
-fn graph_and_style(terminal: &Terminal, args: &Upscale) -> Result<(String, Option<Style>), Refused> {
-    let Some(name) = &args.name else { return Ok((args.graph.clone(), args.controls.style)) };
+/// What `-n` and the flags beside it choose.
+struct Chosen {
+    graph: String,
+    style: Option<Style>,
+    model: Option<Model>,
+}
+
+/// A model that is brought along.
+struct Model {
+    /// What graphs call it: its name, or its file.
+    name: String,
+    scale: u32,
+}
+
+/// `-n` names a model, a type or a graph; `--type` and `--graph` do the last two by their own names.
+fn chosen(terminal: &Terminal, args: &Upscale) -> Result<Chosen, Refused> {
+    let (usual, style) = (args.graph.clone(), args.controls.style);
+    let Some(name) = &args.name else { return Ok(Chosen { graph: usual, style, model: None }) };
+    if let Some(model) = model(args, name)? {
+        return Ok(Chosen { graph: graph_of_model(args), style, model: Some(model) });
+    }
     if let Ok(style) = Style::from_str(name, true) {
-        return Ok((args.graph.clone(), Some(style)));
+        return Ok(Chosen { graph: usual, style: Some(style), model: None });
     }
     if let Some((_, style)) = NCNN_MODELS.iter().find(|(model, _)| name.starts_with(model)) {
-        terminal.note(&format!("model `{name}` is not part of this program; the type `{}` does its job", style.name()));
-        return Ok((args.graph.clone(), Some(*style)));
+        terminal.note(&format!(
+            "there is no model `{name}` here; the type `{}` does its job. `upweave models import FILE` brings the model along",
+            style.name()
+        ));
+        return Ok(Chosen { graph: usual, style: Some(*style), model: None });
     }
     if graphs::find(name).is_some() || name.ends_with(".ron") {
-        return Ok((name.clone(), args.controls.style));
+        return Ok(Chosen { graph: name.clone(), style, model: None });
     }
     let types: Vec<&str> = Style::value_variants().iter().map(|style| style.name()).collect();
     Err(Refused::hint(
         format!("there is no model `{name}`"),
-        format!("`-n` takes a type ({}) or a shipped graph", types.join(", ")),
+        format!(
+            "`-n` takes a model file, an imported model (`upweave models list`), a type ({}) or a shipped graph",
+            types.join(", ")
+        ),
     ))
 }
+
+/// The model that `-n` names: a file in the folder of `-m`, a file, or an imported one.
+fn model(args: &Upscale, name: &str) -> Result<Option<Model>, Refused> {
+    let name = match &args.model_folder {
+        Some(folder) => {
+            let file = models_folder::within(folder, name, args.controls.scale).ok_or_else(|| {
+                Refused::hint(
+                    format!("there is no model `{name}` in `{}`", folder.display()),
+                    "`upweave models scan FOLDER` tells what a folder holds",
+                )
+            })?;
+            job::path_text(&file)?.to_owned()
+        }
+        None if nodes::files::is_model_name(name) => {
+            let imported = models_folder::folder().map(|folder| models_folder::imported(&folder)).unwrap_or_default();
+            if !imported.iter().any(|(imported, _)| imported == name) {
+                return Ok(None);
+            }
+            name.to_owned()
+        }
+        None if Path::new(name).is_file() || !name.ends_with(".ron") => name.to_owned(),
+        None => return Ok(None),
+    };
+    let scale = nodes::model_scale(&name).map_err(Refused::Model)?;
+    Ok(Some(Model { name, scale }))
+}
+
+/// The graph for a model: its answer alone, unless something is to be added to it.
+fn graph_of_model(args: &Upscale) -> String {
+    let Controls { creativity, detail, resemblance, mask, steps, style, preserve_faces, preserve_hands, seed, .. } =
+        &args.controls;
+    let numbers = [creativity, detail, resemblance].into_iter().any(Option::is_some);
+    let faces = [preserve_faces, preserve_hands].into_iter().any(|on| on.is_some());
+    let more = mask.is_some() || steps.is_some() || style.is_some() || seed.is_some() || args.change.preset.is_some();
+    let alone = args.graph == USUAL_GRAPH && !(numbers || faces || more);
+    if alone { "faithful".to_owned() } else { args.graph.clone() }
+}
+
+/// The graph of the main job.
+const USUAL_GRAPH: &str = "dynamic-upscale";
 
 /// Letters of realesrgan-ncnn that cannot be honoured are refused, never ignored.
 fn refuse_devices(args: &Upscale) -> Result<(), Refused> {
@@ -237,12 +322,6 @@ fn refuse_devices(args: &Upscale) -> Result<(), Refused> {
         return Err(Refused::hint(
             format!("there is no device `{gpu}`: this version computes on the CPU"),
             "leave out `-g`, or write `-g auto`",
-        ));
-    }
-    if let Some(folder) = &args.model_folder {
-        return Err(Refused::hint(
-            format!("cannot take models from `{}`: `-m` would name a folder of model files", folder.display()),
-            "this version has only the models inside the program; leave out `-m`",
         ));
     }
     Ok(())

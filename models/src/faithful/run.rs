@@ -16,7 +16,7 @@ pub(super) fn enlarge(
 ) -> Result<Vec<f32>> {
     let (scale, mut pool) = (factor.get() as usize, Pool::default());
     tile_by_tile(
-        picture,
+        picture.region()?,
         tile,
         scale,
         watch,

@@ -264,6 +264,69 @@ impl Conv2d {
         Self::new(weights.compute(), &weights.tensor(&format!("{name}.weight"), &shape)?, &bias, channels_in, window)
     }
 
+    /// The same where the bias may be missing, with a batch normalisation (Ioffe and Szegedy 2015) by the numbers that training has
+    /// fixed behind it, if `norm` names one: `{norm}.weight`, `.bias`, `.running_mean` and `.running_var`.
+    ///
+    /// # Errors
+    /// As [`Conv2d::load`].
+    pub(crate) fn normalised(
+        weights: &Weights<'_>,
+        name: &str,
+        norm: Option<&str>,
+        channels_in: usize,
+        channels_out: usize,
+        window: Window,
+    ) -> Result<Self> {
+        let mut bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[channels_out])?;
+        let shape = [channels_out, channels_in, window.kernel, window.kernel];
+        let mut values = weights.tensor(&format!("{name}.weight"), &shape)?;
+        if let Some(norm) = norm {
+            let vector = |what: &str| weights.tensor(&format!("{norm}.{what}"), &[channels_out]);
+            let (gain, shift) = (vector("weight")?, vector("bias")?);
+            let (mean, variance) = (vector("running_mean")?, vector("running_var")?);
+            let filter = values.len() / channels_out.max(1);
+            for (c, filter) in values.chunks_exact_mut(filter.max(1)).enumerate() {
+                let gain = gain[c] / (variance[c] + 1e-5).sqrt();
+                filter.iter_mut().for_each(|value| *value *= gain);
+                bias[c] = (bias[c] - mean[c]) * gain + shift[c];
+            }
+        }
+        Self::new(weights.compute(), &values, &bias, channels_in, window)
+    }
+
+    /// A convolution of odd kernels that keeps the size, whose sizes all come from the file: `{name}.weight` (out, in, kernel, kernel)
+    /// and, where there is one, `{name}.bias`.
+    ///
+    /// # Errors
+    /// When the weights are missing or misshaped, or take other channels than `channels_in`.
+    pub(crate) fn found(weights: &Weights<'_>, name: &str, channels_in: usize) -> Result<Self> {
+        let weight = format!("{name}.weight");
+        let (outputs, kernel) = (weights.width(&weight)?, weights.side(&weight, 2)?);
+        if kernel.is_multiple_of(2) {
+            return Err(weights.misshaped(&weight, weights.shape(&weight)?, "an odd kernel".into()));
+        }
+        Self::normalised(weights, name, None, channels_in, outputs, Window::same(kernel))
+    }
+
+    /// Of weights (out, in, kernel, kernel) and a bias (out) that were put together from those of a file.
+    ///
+    /// # Errors
+    /// When a device fails, or the channels cannot be computed in the numbers of `weights`.
+    pub(crate) fn of(
+        weights: &Weights<'_>,
+        values: &[f32],
+        bias: &[f32],
+        channels_in: usize,
+        window: Window,
+    ) -> Result<Self> {
+        Self::new(weights.compute(), values, bias, channels_in, window)
+    }
+
+    /// How far it looks.
+    pub(crate) fn radius(&self) -> usize {
+        self.window.kernel / 2
+    }
+
     /// Reads a fully connected layer, `{name}.weight` (out, in): the same for every pixel. `{name}.bias` (out) when it has one.
     ///
     /// # Errors
@@ -365,6 +428,11 @@ impl Conv2d {
     /// The same, with a border of so many zeros around its results: none where no window will look at it.
     pub(crate) fn with_margin(self, margin: usize) -> Self {
         Self { margin, ..self }
+    }
+
+    /// Channels of the result.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels_out
     }
 
     /// Floating-point operations per output pixel.

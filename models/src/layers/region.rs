@@ -127,6 +127,13 @@ impl Region {
         }
     }
 
+    /// What two places of a level have in common.
+    pub(super) fn within(self, other: Self) -> Self {
+        let (left, top) = (self.left.max(other.left), self.top.max(other.top));
+        let (right, bottom) = (self.right.min(other.right).max(left), self.bottom.min(other.bottom).max(top));
+        Self { left, top, right, bottom, ..self }
+    }
+
     /// What a convolution can know of its output: at cut sides only the pixels whose whole patch is known; at the sides of the
     /// picture the padding is known.
     pub(crate) fn convolved(self, window: Window) -> Self {

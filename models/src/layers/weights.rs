@@ -1,18 +1,20 @@
-//! Tensors out of a safetensors file.
+//! Tensors out of a file, asked for by name and shape.
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, safetensors::SliceSafetensors};
+use candle_core::DType;
 use safetensors::SafeTensors;
 
 use super::{Compute, Precision};
+use crate::files::Tensors;
 use crate::noise::gaussian;
 use crate::{Error, Result};
 
 /// Tensors that are asked for by name and shape, and what the layers made of them compute on.
 #[derive(Clone)]
 pub(crate) struct Weights<'a> {
-    file: &'static str,
+    /// What errors call the file.
+    file: Arc<str>,
     prefix: &'static str,
     source: Arc<Source<'a>>,
     compute: Compute,
@@ -20,8 +22,8 @@ pub(crate) struct Weights<'a> {
 
 /// Where tensors come from.
 enum Source<'a> {
-    /// A safetensors file.
-    File(SliceSafetensors<'a>),
+    /// A file.
+    File(Tensors<'a>),
     /// Drawn at random, of any shape that is asked for: to measure the speed of networks without their files.
     Random,
 }
@@ -34,21 +36,23 @@ pub(crate) struct About {
 }
 
 impl<'a> Weights<'a> {
-    /// Reads the header of a file. `file` is what errors call it, `prefix` stands before every tensor name.
+    /// Reads the header of a safetensors file. `file` is what errors call it, `prefix` stands before every tensor name.
     ///
     /// # Errors
     /// [`Error::Weights`] when this is not a safetensors file.
     pub(crate) fn read(bytes: &'a [u8], file: &'static str, prefix: &'static str) -> Result<Self> {
-        let tensors = SliceSafetensors::new(bytes).map_err(|error| Error::Weights {
-            file: file.into(),
-            message: format!("not a safetensors file: {error}"),
-        })?;
-        Ok(Self { file, prefix, source: Arc::new(Source::File(tensors)), compute: Compute::default() })
+        let tensors = Tensors::safetensors(file, bytes)?;
+        Ok(Self { prefix, ..Self::of(file, tensors) })
+    }
+
+    /// Tensors of a file that is read already. `file` is what errors call it.
+    pub(crate) fn of(file: &str, tensors: Tensors<'a>) -> Self {
+        Self { file: file.into(), prefix: "", source: Arc::new(Source::File(tensors)), compute: Compute::default() }
     }
 
     /// Random weights: a network of the usual spread at every layer.
     pub(crate) fn random() -> Self {
-        Self { file: "random", prefix: "", source: Arc::new(Source::Random), compute: Compute::default() }
+        Self { file: "random".into(), prefix: "", source: Arc::new(Source::Random), compute: Compute::default() }
     }
 
     /// The same tensors for layers that compute in another way.
@@ -62,6 +66,11 @@ impl<'a> Weights<'a> {
             Compute::Cpu { isa, .. } => Compute::Cpu { isa: *isa, precision: Precision::F32 },
             Compute::Candle { device, .. } => Compute::Candle { device: device.clone(), dtype: DType::F32 },
         })
+    }
+
+    /// The same tensors for layers that compute in f32 on the processor.
+    pub(crate) fn on_processor(&self) -> Self {
+        self.on(Compute::Cpu { isa: self.compute.isa(), precision: Precision::F32 })
     }
 
     /// What the layers compute on.
@@ -102,8 +111,33 @@ impl<'a> Weights<'a> {
     /// [`Error::TensorMissing`].
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>> {
         let Source::File(tensors) = &*self.source else { return Err(self.missing(name)) };
-        let view = tensors.get(&format!("{}{name}", self.prefix));
-        view.map(|view| view.shape().to_vec()).map_err(|_| self.missing(name))
+        let tensor = tensors.get(&format!("{}{name}", self.prefix));
+        tensor.map(|tensor| tensor.shape().to_vec()).ok_or_else(|| self.missing(name))
+    }
+
+    /// The names of all tensors, the prefix left out.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match &*self.source {
+            Source::File(tensors) => Some(tensors.names()),
+            Source::Random => None,
+        };
+        names.into_iter().flatten().filter_map(|name| name.strip_prefix(self.prefix))
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.shape(name).is_ok()
+    }
+
+    /// The values of a tensor of a known shape, or zeros where there is none: a bias that a layer may do without.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`], but for a tensor that is missing.
+    pub(crate) fn tensor_or_zeros(&self, name: &str, wanted: &[usize]) -> Result<Vec<f32>> {
+        match &*self.source {
+            Source::File(_) if !self.has(name) => Ok(vec![0.0; wanted.iter().product()]),
+            _ => self.tensor(name, wanted),
+        }
     }
 
     /// The first dimension of a tensor: the output channels of a convolution.
@@ -118,15 +152,27 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// One of the dimensions of a tensor.
+    ///
+    /// # Errors
+    /// When the tensor is missing, or has no such dimension, or nothing in it.
+    pub(crate) fn side(&self, name: &str, dimension: usize) -> Result<usize> {
+        let found = self.shape(name)?;
+        match found.get(dimension) {
+            Some(&side) if side > 0 => Ok(side),
+            _ => Err(self.misshaped(name, found, format!("something in dimension {dimension}"))),
+        }
+    }
+
     /// How many of `{before}{i}{behind}` there are, counted from 0.
     pub(crate) fn count(&self, before: &str, behind: &str) -> usize {
-        (0..).take_while(|i| self.shape(&format!("{before}{i}{behind}")).is_ok()).count()
+        (0..).take_while(|i| self.has(&format!("{before}{i}{behind}"))).count()
     }
 
     /// The values of a tensor of a known shape, widened to f32.
     ///
     /// # Errors
-    /// When the tensor is missing, has another shape, a number type that is not f16, bf16 or f32, or a value that is not
+    /// When the tensor is missing, has another shape, holds no floating-point numbers, or a value that is not
     /// finite.
     pub(crate) fn tensor(&self, name: &str, wanted: &[usize]) -> Result<Vec<f32>> {
         let Source::File(tensors) = &*self.source else { return Ok(drawn(name, wanted)) };
@@ -134,13 +180,10 @@ impl<'a> Weights<'a> {
         if found != wanted {
             return Err(self.misshaped(name, found, format!("{wanted:?}")));
         }
-        let broken = |error: candle_core::Error| self.broken(format!("tensor `{name}`: {error}"));
-        let tensor = tensors.load(&format!("{}{name}", self.prefix), &Device::Cpu).map_err(broken)?;
-        if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
-            return Err(self.broken(format!("tensor `{name}` holds {:?}, but f16 is needed", tensor.dtype())));
-        }
-        let flat = tensor.to_dtype(DType::F32).and_then(|tensor| tensor.flatten_all());
-        let values: Vec<f32> = flat.and_then(|tensor| tensor.to_vec1()).map_err(broken)?;
+        let tensor = tensors.get(&format!("{}{name}", self.prefix)).ok_or_else(|| self.missing(name))?;
+        let values = tensor.values().ok_or_else(|| {
+            self.broken(format!("tensor `{name}` holds {:?}, but f16, bf16 or f32 is needed", tensor.numbers()))
+        })?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(self.broken(format!("tensor `{name}` holds values that are not finite")));
         }
@@ -148,15 +191,21 @@ impl<'a> Weights<'a> {
     }
 
     fn missing(&self, name: &str) -> Error {
-        Error::TensorMissing { file: self.file.into(), tensor: format!("{}{name}", self.prefix) }
+        Error::TensorMissing { file: self.file.to_string(), tensor: format!("{}{name}", self.prefix) }
     }
 
-    fn misshaped(&self, name: &str, found: Vec<usize>, wanted: String) -> Error {
-        Error::TensorShape { file: self.file.into(), tensor: format!("{}{name}", self.prefix), found, wanted }
+    /// A tensor that has another shape than the rest of the file asks for.
+    pub(crate) fn misshaped(&self, name: &str, found: Vec<usize>, wanted: String) -> Error {
+        Error::TensorShape { file: self.file.to_string(), tensor: format!("{}{name}", self.prefix), found, wanted }
+    }
+
+    /// A file that is known for what it is, and not read.
+    pub(crate) fn unsupported(&self, message: &str) -> Error {
+        self.broken(message.into())
     }
 
     fn broken(&self, message: String) -> Error {
-        Error::Weights { file: self.file.into(), message }
+        Error::Weights { file: self.file.to_string(), message }
     }
 }
 

@@ -1,79 +1,97 @@
-//! The upscalers that people bring along: networks that enlarge by a fixed factor, found from the names of their tensors.
+//! The upscalers and restorers that people bring along: networks that enlarge by a fixed factor or not at all, found from the
+//! names and shapes of their tensors.
+//!
+//! One file for each network. It says by which tensors its files are told ([`identify::Architecture`]), finds its sizes in
+//! their shapes, and computes ([`Network`]). What all have in common, tiles above all, is in `enlarge`.
 
+mod dncnn;
+mod enlarge;
+mod identify;
+mod network;
 pub(crate) mod rrdb;
 pub(crate) mod srvgg;
 
+pub use identify::architectures;
+
+pub(crate) use enlarge::enlarge;
+pub(crate) use identify::Architecture;
+pub(crate) use network::Network;
 pub(crate) use rrdb::Rrdb;
 pub(crate) use srvgg::Srvgg;
 
-use crate::layers::{Map, Pool, Precision, Region, Weights};
-use crate::tiles::tile_by_tile;
-use crate::{Compute, Error, Picture, Result, Watch, check_safetensors, planes};
-
-/// A network that looks at no statistics over space: run on cells with a margin, it gives the same bits as on the whole
-/// picture.
-pub(crate) trait Network: Send + Sync {
-    /// How much larger the result is.
-    fn scale(&self) -> usize;
-
-    /// How far an output pixel looks, in pixels of the input.
-    fn radius(&self) -> usize;
-
-    /// Floating-point operations per pixel of the input.
-    fn flops(&self) -> f64;
-
-    /// Bytes of the packed weights.
-    fn bytes(&self) -> u64;
-
-    /// The planes that the results of cells are added to.
-    fn base(&self, picture: Picture<'_>) -> Result<Vec<f32>>;
-
-    /// Adds the result of a cell to the planes, given the red, green and blue of the cell and a margin of the radius.
-    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()>;
-}
+use crate::files::Tensors;
+use crate::layers::Weights;
+use crate::{Compute, Error, Picture, Result, Watch};
 
 /// An upscaler with its weights.
 pub struct SuperResolution {
     net: Box<dyn Network>,
+    architecture: &'static str,
 }
 
 impl SuperResolution {
-    /// Reads the bytes of a safetensors file: an `SRVGGNetCompact` or an `RRDBNet` as Real-ESRGAN publishes them, of any
-    /// width, depth and factor.
+    /// Pixels by which the tiles of networks without a radius overlap their neighbours, on each side.
+    pub const OVERLAP: u32 = enlarge::OVERLAP as u32;
+    /// The smallest tiles of networks without a radius.
+    pub const LEAST_TILE: u32 = enlarge::LEAST as u32;
+
+    /// Reads the bytes of a safetensors file.
     ///
     /// # Errors
-    /// When the file is neither or beyond the limits, or a tensor is missing, misshaped or not finite.
+    /// As [`SuperResolution::of`].
     pub fn from_safetensors(file: &[u8], compute: Compute) -> Result<Self> {
-        check_safetensors(file, "upscaler")?;
-        let weights = Weights::read(file, "upscaler", "")?.on(compute);
-        let has = |name| weights.shape(name).is_ok();
-        let net: Box<dyn Network> = match (has("body.0.weight"), has("conv_first.weight")) {
-            (true, _) => Box::new(Srvgg::load(&weights, srvgg::Shape::of(&weights)?)?),
-            (_, true) => Box::new(Rrdb::load(&weights, rrdb::Shape::of(&weights)?)?),
-            _ => {
-                let message = "it is no SRVGGNetCompact, which has a tensor `body.0.weight`, and no RRDBNet, which has \
-                               `conv_first.weight`";
-                return Err(Error::Weights { file: "upscaler".into(), message: message.into() });
-            }
+        Self::of("upscaler", Tensors::read("upscaler", file, None)?, compute)
+    }
+
+    /// Finds the network that tensors are for: one of [`architectures`], of any width, depth and factor. `name` is what errors
+    /// call the file.
+    ///
+    /// # Errors
+    /// When they are for no network that is known, or a tensor is missing, misshaped or not finite.
+    pub fn of(name: &str, tensors: Tensors<'_>, compute: Compute) -> Result<Self> {
+        let (architecture, tensors) = identify::identify(name, tensors)?;
+        let weights = Weights::of(name, tensors).on(compute);
+        let net = match (architecture.load)(&weights) {
+            // A layer of an odd number of channels: what has such layers computes in f32 whatever was asked for.
+            Err(Error::Setting { name: "precision", .. }) => (architecture.load)(&weights.precise())?,
+            net => net?,
         };
-        Ok(Self { net })
+        let (scale, squares) = (net.scale(), net.unshuffle());
+        if scale == 0 || scale > MOST_SCALE || squares == 0 || !scale.is_multiple_of(squares) {
+            let message =
+                format!("it would enlarge by {scale}/{squares}, but whole factors up to {MOST_SCALE} are known");
+            return Err(Error::Weights { file: name.into(), message });
+        }
+        Ok(Self { net, architecture: architecture.name })
     }
 
-    /// How much larger the result is.
+    /// The name of the kind of network.
+    pub fn architecture(&self) -> &'static str {
+        self.architecture
+    }
+
+    /// How much larger the result is: 1 for networks that only restore.
     pub fn scale(&self) -> u32 {
-        // Found from the channels of a tensor, whose square it is a part of.
-        self.net.scale() as u32
+        // At most `MOST_SCALE`.
+        (self.net.scale() / self.net.unshuffle()) as u32
     }
 
-    /// How far an output pixel looks, in pixels of the input.
-    pub fn radius(&self) -> u32 {
-        // A network deeper than u32 cannot be held in memory.
-        u32::try_from(self.net.radius()).unwrap_or(u32::MAX)
+    /// How far an output pixel looks, in pixels of the input; nothing when it may look at all of the picture. Networks without a
+    /// radius run on overlapping tiles, whose size then changes the picture a little.
+    pub fn radius(&self) -> Option<u32> {
+        let radius = self.net.radius()?.saturating_mul(self.net.unshuffle());
+        // Pixels of a square are computed together, so parts that do not begin with one differ.
+        (self.net.unshuffle() == 1).then(|| u32::try_from(radius).unwrap_or(u32::MAX))
     }
 
     /// Floating-point operations per pixel of the input as textbooks count them, the tiles' margins left out.
     pub fn flops_per_pixel(&self) -> f64 {
-        self.net.flops()
+        self.net.flops() / self.net.unshuffle().pow(2) as f64
+    }
+
+    /// Bytes of the maps that live at once for each pixel of the input, its margin included.
+    pub fn bytes_per_pixel(&self) -> u64 {
+        self.net.alive() / self.net.unshuffle().pow(2) as u64
     }
 
     /// Bytes of the weights in memory.
@@ -83,33 +101,19 @@ impl SuperResolution {
 
     /// Enlarges a picture. Returns three planes of the enlarged size; values may leave 0..1 a little.
     ///
-    /// The network runs on cells of `tile` x `tile` pixels of the picture with a margin of [`SuperResolution::radius`], one
-    /// after the other, each on all threads. Every tile size gives the same bits.
+    /// The network runs on cells of `tile` x `tile` pixels of the picture, one after the other, each on all threads. With a margin of
+    /// [`SuperResolution::radius`] every tile size gives the same bits; networks that have none fade from cell to cell.
     ///
     /// # Errors
-    /// A picture that does not fit its size, a `tile` of 0, too little memory, or what `watch` stopped with; it is asked
-    /// before each tile.
+    /// A picture that does not fit its size, a `tile` of 0, too little memory, or what `watch` stopped with; it is
+    /// asked before each tile.
     pub fn run(&self, picture: Picture<'_>, tile: u32, watch: &mut dyn Watch) -> Result<Vec<f32>> {
         enlarge(&*self.net, picture, tile, watch)
     }
 }
 
-/// See [`SuperResolution::run`].
-pub(crate) fn enlarge(net: &dyn Network, picture: Picture<'_>, tile: u32, watch: &mut dyn Watch) -> Result<Vec<f32>> {
-    let mut pool = Pool::default();
-    tile_by_tile(
-        picture,
-        tile,
-        net.scale(),
-        watch,
-        || net.base(picture),
-        |cell, out| {
-            let mut input = pool.map(cell.grown(net.radius()), 3, Precision::F32)?;
-            planes::fill(&mut input, picture.rgb, &[])?;
-            net.run(input, cell, out, &mut pool)
-        },
-    )
-}
+/// Greatest factor of a network.
+const MOST_SCALE: usize = 16;
 
 #[cfg(test)]
 mod tests;

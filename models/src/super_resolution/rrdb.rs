@@ -1,10 +1,11 @@
-//! RRDBNet (Wang et al., ESRGAN 2018): residual blocks of dense blocks at the size of the input, then two enlargements by 2.
+//! RRDBNet (Wang et al., ESRGAN 2018): residual blocks of dense blocks at the size of the input, then enlargements by 2.
+//! Real-ESRGAN (Wang et al. 2021) puts the pixels of 2x2 or 4x4 into the channels of one first, and so enlarges by less.
 
-use super::Network;
+use super::{Architecture, Network};
+use crate::files::Tensors;
 use crate::kernels::Activation;
 use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Upsample, Weights, Window};
-use crate::picture::zeros;
-use crate::{Picture, Result, planes};
+use crate::{Result, planes};
 
 /// What follows the convolutions.
 const LEAKY: Activation<'_> = Activation::LeakyRelu(0.2);
@@ -15,9 +16,56 @@ const GAIN: f32 = 0.2;
 /// Pixels of the input that are enlarged at a time: at four times the size maps get large.
 const CELL: usize = 128;
 
-/// How far the enlarging part looks, in pixels of the input: two pixels at four times the size are one at twice the size; one
-/// more there, and one more at the size of the input.
+/// How far the enlarging part looks, in pixels of the input: two pixels at the full size are one at half of it; one more there,
+/// which makes two again, and so on down to the size of the input.
 const TAIL: usize = 2;
+
+/// How its files are told.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "RRDBNet (ESRGAN)",
+    signs: &[
+        "conv_first.weight",
+        "body.0.rdb1.conv1.weight",
+        "body.0.rdb3.conv5.weight",
+        "conv_body.weight",
+        "conv_last.weight",
+    ],
+    names: &[named_by_parts, named_by_numbers],
+    is: |_| true,
+    load: |weights| Ok(Box::new(Rrdb::load(weights, Shape::of(weights)?)?)),
+};
+
+/// Names as in the first code of the paper's authors.
+fn named_by_parts(tensors: Tensors<'_>) -> Tensors<'_> {
+    tensors.renamed(|name| {
+        let name = name.replace("RRDB_trunk.", "body.").replace(".RDB", ".rdb").replace("trunk_conv.", "conv_body.");
+        Some(name.replace("upconv", "conv_up").replace("HRconv.", "conv_hr."))
+    })
+}
+
+/// Names as in the code before that, which numbers its layers: the input's is 0, the blocks are the parts of 1, and every third
+/// one behind them enlarges. The last one and the one two numbers before it work at the full size.
+fn named_by_numbers(tensors: Tensors<'_>) -> Tensors<'_> {
+    let number = |name: &str| name.strip_prefix("model.")?.strip_suffix(".weight")?.parse::<usize>().ok();
+    let last = tensors.names().filter_map(number).max().unwrap_or(0);
+    tensors.renamed(move |name| {
+        let parts: Vec<&str> = name.split('.').collect();
+        Some(match parts[..] {
+            ["model", "0", what] => format!("conv_first.{what}"),
+            ["model", "1", "sub", block, dense, conv, "0", what] => {
+                format!("body.{block}.{}.{conv}.{what}", dense.replace("RDB", "rdb"))
+            }
+            ["model", "1", "sub", _, what] => format!("conv_body.{what}"),
+            ["model", number, what] => match number.parse::<usize>() {
+                Ok(number) if number == last => format!("conv_last.{what}"),
+                Ok(number) if number + 2 == last => format!("conv_hr.{what}"),
+                Ok(number) if number % 3 == 0 => format!("conv_up{}.{what}", number / 3),
+                _ => name.to_owned(),
+            },
+            _ => name.to_owned(),
+        })
+    })
+}
 
 /// The sizes of a network.
 #[derive(Clone, Copy)]
@@ -28,15 +76,30 @@ pub(crate) struct Shape {
     pub(crate) blocks: usize,
     /// Channels that each convolution of a dense block adds.
     pub(crate) grow: usize,
+    /// Enlargements by 2 behind the blocks.
+    pub(crate) ups: usize,
+    /// Edge of the squares of pixels whose channels come in as those of one.
+    pub(crate) unshuffle: usize,
 }
 
 impl Shape {
     /// Finds the sizes in a file.
     pub(super) fn of(weights: &Weights<'_>) -> Result<Self> {
+        if weights.has("body.0.rdb1.conv1x1.weight") {
+            return Err(weights.unsupported("it is an ESRGAN+, whose blocks have a shortcut that is not known here"));
+        }
+        let first = weights.shape("conv_first.weight")?;
+        let unshuffle = first.get(1).map_or(0, |inputs| inputs / 3);
+        if ![1, 4, 16].contains(&unshuffle) || first.get(1) != Some(&(3 * unshuffle)) {
+            let wanted = "3 channels, or those of 2x2 or 4x4 pixels,".into();
+            return Err(weights.misshaped("conv_first.weight", first, wanted));
+        }
         Ok(Self {
             features: weights.width("conv_first.weight")?,
             blocks: weights.count("body.", ".rdb1.conv1.weight"),
             grow: weights.width("body.0.rdb1.conv1.weight")?,
+            ups: (1..).take_while(|i| weights.has(&format!("conv_up{i}.weight"))).count(),
+            unshuffle: unshuffle.isqrt(),
         })
     }
 }
@@ -46,7 +109,10 @@ pub(crate) struct Rrdb {
     first: Conv2d,
     body: Vec<[Dense; 3]>,
     end: Conv2d,
-    ups: [Upsample; 2],
+    ups: Vec<Upsample>,
+    unshuffle: usize,
+    /// Bytes of a number of the maps.
+    size: usize,
     hr: Conv2d,
     last: Conv2d,
 }
@@ -101,19 +167,22 @@ impl Rrdb {
     /// # Errors
     /// When a tensor is missing or misshaped.
     pub(crate) fn load(weights: &Weights<'_>, shape: Shape) -> Result<Self> {
-        let Shape { features, blocks, .. } = shape;
+        let Shape { features, blocks, ups, unshuffle, .. } = shape;
         let conv = |name: &str, to: usize| Conv2d::load(weights, name, features, to, 3);
-        let up = |name: &str| Upsample::nearest(weights, name, features, features);
+        let up = |i: usize| Upsample::nearest(weights, &format!("conv_up{}", i + 1), features, features);
         let block = |i: usize| -> Result<[Dense; 3]> {
             let dense = |n: usize| Dense::load(weights, &format!("body.{i}.rdb{n}"), shape);
             Ok([dense(1)?, dense(2)?, dense(3)?])
         };
         Ok(Self {
             // The picture itself comes in as f32, and the result goes out as f32.
-            first: Conv2d::load(&weights.precise(), "conv_first", 3, features, 3)?.giving(weights.precision()),
+            first: Conv2d::load(&weights.precise(), "conv_first", 3 * unshuffle * unshuffle, features, 3)?
+                .giving(weights.precision()),
             body: (0..blocks).map(block).collect::<Result<_>>()?,
             end: conv("conv_body", features)?,
-            ups: [up("conv_up1")?, up("conv_up2")?],
+            ups: (0..ups).map(up).collect::<Result<_>>()?,
+            unshuffle,
+            size: if weights.precision() == Precision::F32 { 4 } else { 2 },
             hr: conv("conv_hr", features)?,
             last: conv("conv_last", 3)?.giving(Precision::F32),
         })
@@ -160,16 +229,27 @@ impl Network for Rrdb {
         1 << self.ups.len()
     }
 
-    fn radius(&self) -> usize {
+    fn unshuffle(&self) -> usize {
+        self.unshuffle
+    }
+
+    fn radius(&self) -> Option<usize> {
         // The first and the last convolution, and five in each dense block.
-        2 + 15 * self.body.len() + TAIL
+        Some(2 + 15 * self.body.len() + TAIL)
     }
 
     fn flops(&self) -> f64 {
-        let [up1, up2] = &self.ups;
+        let area = |level: usize| 4f64.powi(level as i32);
+        let ups = self.ups.iter().enumerate().map(|(level, up)| area(level) * up.flops()).sum::<f64>();
         let body: f64 = self.body.iter().flatten().map(Dense::flops).sum();
         let full = self.hr.flops() + self.last.flops();
-        self.first.flops() + body + self.end.flops() + up1.flops() + 4.0 * up2.flops() + 16.0 * full
+        self.first.flops() + body + self.end.flops() + ups + area(self.ups.len()) * full
+    }
+
+    fn alive(&self) -> u64 {
+        // Three wide maps of a block, and what goes around it. The enlarging part works on a few pixels at a time.
+        let wide = self.body.first().map_or(0, |[dense, ..]| dense.features + dense.spare());
+        (self.size * (3 * wide + self.first.channels())) as u64
     }
 
     fn bytes(&self) -> u64 {
@@ -178,10 +258,9 @@ impl Network for Rrdb {
         self.body.iter().flatten().map(Dense::bytes).chain(plain).chain(ups).sum()
     }
 
-    fn base(&self, picture: Picture<'_>) -> Result<Vec<f32>> {
-        let (width, height) = picture.size()?;
-        let len = width.checked_mul(height).and_then(|plane| plane.checked_mul(3 * self.scale().pow(2)));
-        zeros(len.unwrap_or(usize::MAX), "the enlarged picture")
+    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+        let trunk = self.trunk(input, pool)?;
+        self.tail(trunk, pool)
     }
 
     fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {

@@ -1,10 +1,20 @@
 //! SRVGGNetCompact (Wang et al., Real-ESRGAN 2021, its small models): 3x3 convolutions at the size of the input, and a pixel
 //! shuffle.
 
-use super::Network;
+use super::{Architecture, Network};
+use crate::files::Tensor;
 use crate::kernels::Activation;
 use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Weights};
-use crate::{Error, Picture, Result, planes};
+use crate::{Error, Result, planes};
+
+/// How its files are told.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "SRVGGNetCompact",
+    signs: &["body.0.weight", "body.0.bias", "body.1.weight", "body.2.weight", "body.2.bias"],
+    names: &[],
+    is: |tensors| matches!(tensors.get("body.1.weight").map(Tensor::shape), Some([_])),
+    load: |weights| Ok(Box::new(Srvgg::load(weights, Shape::of(weights)?)?)),
+};
 
 /// The sizes of a network.
 #[derive(Clone, Copy)]
@@ -70,28 +80,9 @@ impl Srvgg {
     }
 }
 
-impl Network for Srvgg {
-    fn scale(&self) -> usize {
-        self.scale
-    }
-
-    fn radius(&self) -> usize {
-        self.body.len() + 1
-    }
-
-    fn flops(&self) -> f64 {
-        self.body.iter().map(|layer| layer.conv.flops()).sum::<f64>() + self.last.flops()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.body.iter().map(|layer| layer.conv.bytes()).sum::<u64>() + self.last.bytes()
-    }
-
-    fn base(&self, picture: Picture<'_>) -> Result<Vec<f32>> {
-        planes::nearest(picture, self.scale)
-    }
-
-    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+impl Srvgg {
+    /// What is added to the nearest pixels, before the pixel shuffle.
+    fn residual(&self, input: Map, pool: &mut Pool) -> Result<Map> {
         let mut x = input;
         for Layer { conv, slopes } in &self.body {
             let y = conv.run(&x, Then::activation(Activation::Prelu(slopes)), pool)?;
@@ -99,6 +90,47 @@ impl Network for Srvgg {
         }
         let residual = self.last.run(&x, Then::NOTHING, pool)?.here(pool)?;
         pool.give(x);
+        Ok(residual)
+    }
+}
+
+impl Network for Srvgg {
+    fn scale(&self) -> usize {
+        self.scale
+    }
+
+    fn radius(&self) -> Option<usize> {
+        Some(self.body.len() + 1)
+    }
+
+    fn flops(&self) -> f64 {
+        self.body.iter().map(|layer| layer.conv.flops()).sum::<f64>() + self.last.flops()
+    }
+
+    fn alive(&self) -> u64 {
+        // Two maps in turn, and the last one in f32.
+        let widest = self.body.iter().map(|layer| layer.slopes.len()).max().unwrap_or(0);
+        8 * widest as u64 + 4 * 3 * (self.scale * self.scale) as u64
+    }
+
+    fn bytes(&self) -> u64 {
+        self.body.iter().map(|layer| layer.conv.bytes()).sum::<u64>() + self.last.bytes()
+    }
+
+    fn base(&self, planes: &[f32], width: usize) -> Result<Vec<f32>> {
+        planes::nearest(planes, width, self.scale)
+    }
+
+    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+        let residual = self.residual(input, pool)?;
+        let out = residual.shuffled(self.scale, pool)?;
+        pool.give(residual);
+        Ok(out)
+    }
+
+    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+        // The shuffle on the way into the planes.
+        let residual = self.residual(input, pool)?;
         planes::add(&residual, cell, self.scale, out);
         pool.give(residual);
         Ok(())

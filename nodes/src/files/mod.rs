@@ -23,11 +23,15 @@ mod tests;
 mod texts;
 mod tiff;
 mod webp;
+mod weights;
 mod write;
 mod xmp;
 
+pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile, is_model_name, keep_models_in};
+
 pub(crate) use carry::Strip;
 pub(crate) use encode::{Encoder, Encoding, Format};
+pub(crate) use weights::network;
 pub(crate) use write::{OnExists, Writing, write};
 
 use crate::limits::Limits;

@@ -1,0 +1,256 @@
+//! `upweave models`: what there is, and how to bring more along.
+
+use crate::{
+    args::ModelsVerb,
+    models_folder,
+    terminal::{Terminal, print},
+};
+use engine::{Blame, Failure};
+use models::{Compute, SuperResolution, files::Tensors};
+use nodes::files::{MODEL_ENDINGS, ModelFile, is_model_name};
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// Deepest folder that is looked into.
+const MOST_DEPTH: usize = 16;
+/// What an imported model says of itself.
+const KIND: &str = "upweave.network";
+const SCALE: &str = "upweave.scale";
+const FROM: &str = "upweave.from";
+
+pub(crate) fn run(terminal: &Terminal, verb: &ModelsVerb) -> u8 {
+    match verb {
+        ModelsVerb::List => list(terminal),
+        ModelsVerb::Import { file, name, dry_run } => import(terminal, file, name.as_deref(), *dry_run),
+        ModelsVerb::Scan { folder } => scan(terminal, folder),
+    }
+}
+
+fn list(terminal: &Terminal) -> u8 {
+    let cards = match models::cards() {
+        Ok(cards) => cards,
+        Err(error) => {
+            terminal.error(&error.to_string(), Some("the program is damaged: install it again"));
+            return 5;
+        }
+    };
+    for (card, digest) in &cards {
+        terminal.event(json!({
+            "event": "model", "name": card.name, "embedded": true, "about": card.about, "licence": card.licence,
+            "bytes": card.bytes, "version": card.version, "trained": card.trained, "blake3": hex(digest),
+        }));
+        if !terminal.json() {
+            print(&format!("{}  {}", card.name, card.about));
+            print(&format!("    inside the program, {}, licence {}", engine::bytes(card.bytes), card.licence));
+            let lines = [("version", &card.version), ("trained", &card.trained)];
+            for (what, text) in lines.into_iter().filter(|(_, text)| !text.is_empty()) {
+                print(&format!("    {what}: {text}"));
+            }
+        }
+    }
+    let folder = match models_folder::folder() {
+        Ok(folder) => folder,
+        Err(message) => {
+            terminal.note(&message);
+            return 0;
+        }
+    };
+    let imported = models_folder::imported(&folder);
+    for (name, path) in &imported {
+        let bytes = fs::metadata(path).map_or(0, |about| about.len());
+        let notes = notes(path);
+        let note = |key: &str| notes.get(key).map_or("", String::as_str);
+        terminal.event(json!({
+            "event": "model", "name": name, "embedded": false, "network": note(KIND), "scale": note(SCALE).parse::<u32>().ok(),
+            "from": note(FROM), "bytes": bytes, "file": path,
+        }));
+        if !terminal.json() {
+            let kind = if note(KIND).is_empty() { "not looked at yet" } else { note(KIND) };
+            print(&format!(
+                "{name}  {kind}{}",
+                if note(SCALE).is_empty() { String::new() } else { format!(", x{}", note(SCALE)) }
+            ));
+            let from = if note(FROM).is_empty() { String::new() } else { format!(", imported from `{}`", note(FROM)) };
+            print(&format!("    {}{from}; its licence is that of whoever made it", engine::bytes(bytes)));
+        }
+    }
+    if !terminal.json() {
+        print(&format!(
+            "\n{} of your own in `{}`; `upweave models import FILE` adds one",
+            imported.len(),
+            folder.display()
+        ));
+    }
+    0
+}
+
+/// What a safetensors file says of itself.
+fn notes(path: &Path) -> HashMap<String, String> {
+    let read = || -> Option<HashMap<String, String>> {
+        let mut file = fs::File::open(path).ok()?;
+        let mut length = [0; 8];
+        io::Read::read_exact(&mut file, &mut length).ok()?;
+        let length = u64::from_le_bytes(length);
+        let mut header = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, length.min(models::MOST_HEADER_BYTES as u64)), &mut header)
+            .ok()?;
+        let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+        let notes = header.get("__metadata__")?.as_object()?.iter();
+        Some(notes.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+    };
+    read().unwrap_or_default()
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a model is, in a line.
+fn described(network: &SuperResolution, tensors: &Tensors<'_>) -> String {
+    let reach = network.radius().map_or("overlapping tiles".to_owned(), |radius| format!("looks {radius} pixels far"));
+    let scale = if network.scale() == 1 { "restores".to_owned() } else { format!("x{}", network.scale()) };
+    format!(
+        "{}, {scale}, {} tensors, {reach}, out of {}",
+        network.architecture(),
+        tensors.names().count(),
+        tensors.format().name()
+    )
+}
+
+fn import(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> u8 {
+    match imported(terminal, path, name, dry_run) {
+        Ok(()) => 0,
+        Err(failure) => {
+            terminal.error(&failure.message, failure.hint.as_deref());
+            match failure.blame {
+                Blame::Graph => 2,
+                Blame::Resource | Blame::Memory => 6,
+                _ => 5,
+            }
+        }
+    }
+}
+
+fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> Result<(), Failure> {
+    let file = ModelFile::read(path)?;
+    let broken = |error: models::Error| Failure::new(Blame::Model, error.to_string());
+    let tensors = file.tensors().map_err(broken)?;
+    let network = file.network(Compute::default()).map_err(broken)?;
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    if name.is_empty() || !is_model_name(&name) {
+        return Err(Failure::new(Blame::Graph, format!("a model cannot be called `{name}`"))
+            .hint("choose a name without slashes, colons and endings of model files: `--name NAME`"));
+    }
+    let about = described(&network, &tensors);
+    let notes = [
+        (KIND, network.architecture().to_owned()),
+        (SCALE, network.scale().to_string()),
+        (FROM, path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+    ];
+    let notes = notes.map(|(key, value)| (key.to_owned(), value));
+    let bytes = tensors.to_safetensors(&path.display().to_string(), HashMap::from(notes)).map_err(broken)?;
+    let digest = hex(blake3::hash(&bytes).as_bytes());
+    let folder = models_folder::folder().map_err(|message| Failure::new(Blame::Graph, message))?;
+    let place = folder.join(format!("{name}.safetensors"));
+    let event = |what: &str| {
+        terminal.event(json!({
+            "event": what, "name": name, "network": network.architecture(), "scale": network.scale(), "bytes": bytes.len(),
+            "blake3": digest, "file": place,
+        }));
+        if !terminal.json() {
+            print(&format!("{}: {about}", path.display()));
+            print(&format!("    {} as safetensors, blake3 {digest}", engine::bytes(bytes.len() as u64)));
+        }
+    };
+    if dry_run {
+        event("identified");
+        return Ok(());
+    }
+    let there = fs::read(&place).ok();
+    if there.as_ref().is_some_and(|there| *there != bytes) {
+        return Err(Failure::new(Blame::Graph, format!("there is another model called `{name}`"))
+            .hint(format!("choose another name with `--name`, or remove `{}`", place.display())));
+    }
+    if there.is_none() {
+        written(&folder, &place, &bytes).map_err(|error| {
+            Failure::new(Blame::Resource, format!("cannot write `{}`: {error}", place.display()))
+                .hint("make room, or name another folder with the variable `UPWEAVE_MODELS`")
+        })?;
+    }
+    event("imported");
+    if !terminal.json() {
+        print(&format!("    kept in `{}`; use it with `upweave upscale -n {name} PICTURE`", place.display()));
+    }
+    Ok(())
+}
+
+/// A file that is there whole, or not at all.
+fn written(folder: &Path, place: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(place).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn scan(terminal: &Terminal, folder: &Path) -> u8 {
+    let mut files = Vec::new();
+    if let Err(error) = collect(folder, 0, &mut files) {
+        terminal.error(&format!("cannot read the folder `{}`: {error}", folder.display()), None);
+        return 2;
+    }
+    files.sort();
+    let mut known = 0;
+    for path in &files {
+        let found = ModelFile::read(path).map_err(|failure| failure.message).and_then(|file| {
+            let tensors = file.tensors().map_err(|error| error.to_string())?;
+            let network = file.network(Compute::default()).map_err(|error| error.to_string())?;
+            Ok((described(&network, &tensors), network.architecture(), network.scale()))
+        });
+        let (network, scale, text) = match &found {
+            Ok((about, network, scale)) => (Some(*network), Some(*scale), about.clone()),
+            Err(message) => (None, None, format!("not used: {}", without_name(message))),
+        };
+        known += usize::from(network.is_some());
+        terminal.event(json!({ "event": "found", "file": path, "network": network, "scale": scale, "message": text }));
+        if !terminal.json() {
+            print(&format!("{}: {text}", path.display()));
+        }
+    }
+    if !terminal.json() {
+        print(&format!("{known} of {} files hold a model that can be used", files.len()));
+    }
+    0
+}
+
+/// A message without the file that it begins with.
+fn without_name(message: &str) -> &str {
+    message.strip_prefix("model file `").and_then(|rest| rest.split_once("`: ")).map_or(message, |(_, rest)| rest)
+}
+
+/// All model files of a folder and those inside. Links are not followed; of a pair the `.param` stands for both.
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if kind.is_dir() && depth < MOST_DEPTH {
+            // A folder that may not be read hides what is in it, and nothing else.
+            _ = collect(&path, depth + 1, files);
+        } else if kind.is_file() && MODEL_ENDINGS.contains(&&*ending) {
+            if ending != "bin" || !path.with_extension("param").is_file() {
+                files.push(path);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What all upscalers have in common.
+
+use crate::layers::{Map, Pool, Region};
+use crate::picture::zeros;
+use crate::{Result, planes};
+
+/// An upscaler. Most look at no statistics over space: run on cells with a margin of their [`Network::radius`], they give the same
+/// bits as on the whole picture. Others have no radius; they run on overlapping cells, which are blended.
+pub(crate) trait Network: Send + Sync {
+    /// How much larger the result is than what comes in.
+    fn scale(&self) -> usize;
+
+    /// Edge of the squares of pixels whose channels come in as the channels of one.
+    fn unshuffle(&self) -> usize {
+        1
+    }
+
+    /// Colours that it takes and gives: 3, or 1 of a network for grey pictures, which runs on each colour alone.
+    fn colours(&self) -> usize {
+        3
+    }
+
+    /// How far an output pixel looks, in pixels of what comes in; nothing when it may look at all of it.
+    fn radius(&self) -> Option<usize>;
+
+    /// Floating-point operations per pixel of what comes in.
+    fn flops(&self) -> f64;
+
+    /// Bytes of the maps that live at once, for each pixel of what comes in.
+    fn alive(&self) -> u64;
+
+    /// Bytes of the packed weights.
+    fn bytes(&self) -> u64;
+
+    /// The planes that the results of cells are added to, given those that come in, rows of `width` values.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    fn base(&self, planes: &[f32], _width: usize) -> Result<Vec<f32>> {
+        let colours = planes.len() / self.unshuffle().pow(2);
+        zeros(colours.checked_mul(self.scale().pow(2)).unwrap_or(usize::MAX), "the enlarged picture")
+    }
+
+    /// The result of a cell that comes in with its margin: a map of the enlarged level that holds the cell, of as many channels
+    /// as there are colours.
+    ///
+    /// # Errors
+    /// When there is no memory for it, or a device fails.
+    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map>;
+
+    /// Adds the result of a cell to the planes.
+    ///
+    /// # Errors
+    /// As [`Network::enlarged`].
+    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+        let values = self.enlarged(input, pool)?.here(pool)?;
+        planes::add(&values, cell.times(self.scale()), 1, out);
+        pool.give(values);
+        Ok(())
+    }
+}

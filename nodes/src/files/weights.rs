@@ -1,0 +1,232 @@
+//! Files of upscalers and restorers that people bring along, as nodes name them: read once, and told from each other by their content.
+
+use engine::{Blame, Failure, NodeResult, digest::Digest};
+use models::{Compute, SuperResolution, files::Tensors};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::SystemTime,
+};
+
+/// Most bytes of a model file.
+pub const MOST_MODEL_BYTES: u64 = 4 << 30;
+
+/// Networks that are held at once: nodes of one graph seldom name more.
+const HELD: usize = 2;
+
+/// Endings of files that hold weights. What has none of them is the name of a model in the user's folder.
+pub const MODEL_ENDINGS: [&str; 7] = ["safetensors", "pth", "pt", "ckpt", "onnx", "param", "bin"];
+
+/// The user's folder of models. Set by the program, once, before anything runs.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where models are looked for that are called by their name. Only the first call counts.
+pub fn keep_models_in(folder: PathBuf) {
+    _ = FOLDER.set(folder);
+}
+
+/// Whether this is a name that only the user's folder of models gives a meaning, and no path.
+pub fn is_model_name(model: &str) -> bool {
+    !model.contains(['/', '\\', ':', '\0']) && !model.starts_with('.') && !has_ending(model)
+}
+
+fn has_ending(model: &str) -> bool {
+    let ending = Path::new(model).extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| MODEL_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// The file of a model.
+fn place(model: &str) -> NodeResult<PathBuf> {
+    if !is_model_name(model) {
+        return Ok(PathBuf::from(model));
+    }
+    let place = FOLDER.get().map(|folder| folder.join(format!("{model}.safetensors")));
+    place.filter(|place| place.is_file()).ok_or_else(|| {
+        Failure::new(Blame::Model, format!("there is no model `{model}`"))
+            .at("model")
+            .hint("`upweave models list` shows those that there are, `upweave models import FILE` adds one; a file is named with its ending")
+    })
+}
+
+/// The bytes of a model.
+pub struct ModelFile {
+    file: Vec<u8>,
+    /// The other file of a pair of ncnn's.
+    beside: Option<Vec<u8>>,
+    name: String,
+}
+
+impl ModelFile {
+    /// Reads a file, and the one that belongs to it if it is one of a pair.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is larger than [`MOST_MODEL_BYTES`].
+    pub fn read(path: &Path) -> NodeResult<Self> {
+        let beside = partner(path).map(|path| bytes(&path)).transpose()?;
+        Ok(Self { file: bytes(path)?, beside, name: path.display().to_string() })
+    }
+
+    /// A digest of the content.
+    pub fn digest(&self) -> Digest {
+        let digest = *blake3::hash(&self.file).as_bytes();
+        let Some(beside) = &self.beside else { return Digest(digest) };
+        // The same pair, whichever of it was named.
+        let mut both = [digest, *blake3::hash(beside).as_bytes()];
+        both.sort_unstable();
+        Digest(*blake3::hash(both.as_flattened()).as_bytes())
+    }
+
+    /// The tensors in it.
+    ///
+    /// # Errors
+    /// As [`Tensors::read`].
+    pub fn tensors(&self) -> models::Result<Tensors<'_>> {
+        Tensors::read(&self.name, &self.file, self.beside.as_deref())
+    }
+
+    /// The network in it.
+    ///
+    /// # Errors
+    /// When it holds none that is known.
+    pub fn network(&self, compute: Compute) -> models::Result<SuperResolution> {
+        SuperResolution::of(&self.name, self.tensors()?, compute)
+    }
+}
+
+/// The other file of a pair of ncnn's, if there is one.
+fn partner(path: &Path) -> Option<PathBuf> {
+    let other = match path.extension()?.to_str()? {
+        "param" => "bin",
+        "bin" => "param",
+        _ => return None,
+    };
+    Some(path.with_extension(other)).filter(|other| other.is_file())
+}
+
+fn bytes(path: &Path) -> NodeResult<Vec<u8>> {
+    let shown = path.display();
+    let unreadable = |error: io::Error| {
+        let failure = Failure::new(
+            Blame::Model,
+            match error.kind() {
+                io::ErrorKind::NotFound => format!("there is no model file `{shown}`"),
+                io::ErrorKind::PermissionDenied => format!("the model file `{shown}` may not be read"),
+                _ => format!("the model file `{shown}` cannot be read: {error}"),
+            },
+        );
+        failure.at("model").hint("check the spelling; paths start from the folder that the command runs in")
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    let refused = |message: String| Failure::new(Blame::Model, message).at("model");
+    if about.is_dir() {
+        return Err(refused(format!("`{shown}` is a folder, not a model file"))
+            .hint("`upweave models scan` looks through folders"));
+    }
+    if about.len() > MOST_MODEL_BYTES {
+        return Err(refused(format!(
+            "the model file `{shown}` has {} bytes, above the limit of {MOST_MODEL_BYTES}",
+            about.len()
+        )));
+    }
+    let mut bytes = Vec::new();
+    let room = usize::try_from(about.len()).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(room).map_err(|_| {
+        Failure::new(Blame::Memory, format!("there is no memory to read `{shown}`")).hint("close other programs")
+    })?;
+    file.take(MOST_MODEL_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// A file as it was when it was read.
+#[derive(Clone, PartialEq)]
+struct Stamp {
+    path: PathBuf,
+    looks: Vec<(u64, Option<SystemTime>)>,
+}
+
+impl Stamp {
+    fn of(path: PathBuf) -> Self {
+        let look = |path: &Path| fs::metadata(path).ok().map(|about| (about.len(), about.modified().ok()));
+        let looks = [Some(path.clone()), partner(&path)].into_iter().flatten().filter_map(|path| look(&path)).collect();
+        Self { path, looks }
+    }
+}
+
+/// A network that was read.
+struct Held {
+    stamp: Stamp,
+    family: String,
+    digest: Digest,
+    network: Arc<SuperResolution>,
+}
+
+/// The networks that were read last, the newest at the end. What a file says is never believed longer than it looks the same.
+static NETWORKS: Mutex<Vec<Held>> = Mutex::new(Vec::new());
+
+/// The network of a model, and the digest of its content.
+///
+/// # Errors
+/// When there is no such model, or it holds no network that is known.
+pub(crate) fn network(model: &str, compute: Compute) -> NodeResult<(Arc<SuperResolution>, Digest)> {
+    let stamp = Stamp::of(place(model)?);
+    let family = compute.family();
+    let mut held = NETWORKS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(index) = held.iter().position(|held| held.stamp == stamp && held.family == family) {
+        let found = held.remove(index);
+        let answer = (found.network.clone(), found.digest);
+        held.push(found);
+        return Ok(answer);
+    }
+    let file = ModelFile::read(&stamp.path)?;
+    let network = Arc::new(file.network(compute).map_err(|error| crate::backend::failure(error).at("model"))?);
+    let digest = file.digest();
+    if held.len() >= HELD {
+        held.remove(0);
+    }
+    held.push(Held { stamp, family, digest, network: network.clone() });
+    Ok((network, digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_paths() {
+        for name in ["4x-UltraSharp", "my model", "a.b"] {
+            assert!(is_model_name(name), "{name}");
+        }
+        for path in ["a/b", "a\\b", "C:x", ".hidden", "../x", "x.pth", "x.PTH", "x.safetensors", "x.param"] {
+            assert!(!is_model_name(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let missing = |model: &str| network(model, Compute::default()).err().unwrap();
+        for (model, part) in
+            [("no-such-model", "no model `no-such-model`"), ("/no/such.pth", "no model file `/no/such.pth`")]
+        {
+            let failure = missing(model);
+            assert!(failure.message.contains(part), "{}", failure.message);
+            assert_eq!((failure.blame, failure.field.as_deref()), (Blame::Model, Some("model")));
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pth");
+        fs::write(&path, include_bytes!("../../../models/tests/golden/formats.pth")).unwrap();
+        let model = path.to_str().unwrap();
+        let first = network(model, Compute::default()).unwrap();
+        assert!(Arc::ptr_eq(&first.0, &network(model, Compute::default()).unwrap().0));
+        fs::write(&path, include_bytes!("../../../models/tests/golden/srvgg_tiny.safetensors")).unwrap();
+        let second = network(model, Compute::default()).unwrap();
+        assert_ne!(first.1, second.1);
+        assert_eq!((first.0.scale(), second.0.scale()), (2, 4));
+    }
+}
