@@ -265,14 +265,14 @@ impl Conv2d {
     }
 
     /// The same where the bias may be missing, with a batch normalisation (Ioffe and Szegedy 2015) by the numbers that training has
-    /// fixed behind it, if `norm` names one: `{norm}.weight`, `.bias`, `.running_mean` and `.running_var`.
+    /// fixed behind it, if `norm` names one and its epsilon: `{norm}.weight`, `.bias`, `.running_mean` and `.running_var`.
     ///
     /// # Errors
     /// As [`Conv2d::load`].
     pub(crate) fn normalised(
         weights: &Weights<'_>,
         name: &str,
-        norm: Option<&str>,
+        norm: Option<(&str, f32)>,
         channels_in: usize,
         channels_out: usize,
         window: Window,
@@ -280,13 +280,13 @@ impl Conv2d {
         let mut bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[channels_out])?;
         let shape = [channels_out, channels_in, window.kernel, window.kernel];
         let mut values = weights.tensor(&format!("{name}.weight"), &shape)?;
-        if let Some(norm) = norm {
+        if let Some((norm, epsilon)) = norm {
             let vector = |what: &str| weights.tensor(&format!("{norm}.{what}"), &[channels_out]);
             let (gain, shift) = (vector("weight")?, vector("bias")?);
             let (mean, variance) = (vector("running_mean")?, vector("running_var")?);
             let filter = values.len() / channels_out.max(1);
             for (c, filter) in values.chunks_exact_mut(filter.max(1)).enumerate() {
-                let gain = gain[c] / (variance[c] + 1e-5).sqrt();
+                let gain = gain[c] / (variance[c] + epsilon).sqrt();
                 filter.iter_mut().for_each(|value| *value *= gain);
                 bias[c] = (bias[c] - mean[c]) * gain + shift[c];
             }

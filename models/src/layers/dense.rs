@@ -20,6 +20,16 @@ impl Dense {
         Ok(Self { weight, bias })
     }
 
+    /// The same out of the weights of a convolution of one pixel: `{name}.weight` (out, in, 1, 1).
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn of_pixels(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs, 1, 1])?;
+        let bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[outputs])?;
+        Ok(Self { weight, bias })
+    }
+
     /// One sum per output, in the order of the inputs and without fused instructions: the same on every machine.
     pub(crate) fn run(&self, input: &[f32]) -> Vec<f32> {
         let rows = self.weight.chunks_exact(input.len().max(1));

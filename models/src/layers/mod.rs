@@ -25,6 +25,7 @@ pub(crate) use depthwise::Depthwise;
 pub(crate) use embedding::Embedding;
 pub(crate) use map::{Map, Pool};
 pub(crate) use norm::{GroupNorm, LayerNorm, RmsNorm};
+pub(crate) use pixelwise::sigmoid;
 pub(crate) use region::{Region, Window};
 pub(crate) use upsample::Upsample;
 pub(crate) use weights::Weights;

@@ -2,6 +2,7 @@
 
 use super::{Map, Pool, Precision};
 use crate::Result;
+use crate::kernels::{Activation, activate};
 
 impl Map {
     /// A map in f32 on the processor whose rows `make` makes of the same rows of others, over the pixels that all of them know: the rows of
@@ -46,4 +47,72 @@ impl Map {
         })?;
         Ok(out)
     }
+
+    /// Some channels, from one on.
+    ///
+    /// # Errors
+    /// As [`Map::of_rows`].
+    pub(crate) fn part(&self, first: usize, channels: usize, pool: &mut Pool) -> Result<Self> {
+        Self::of_rows([self], channels, pool, |[row], out| {
+            for (pixel, out) in row.chunks_exact(self.channels).zip(out.chunks_exact_mut(channels)) {
+                out.copy_from_slice(&pixel[first..first + channels]);
+            }
+        })
+    }
+
+    /// The channels of several maps one behind the other.
+    ///
+    /// # Errors
+    /// As [`Map::of_rows`].
+    pub(crate) fn beside<const N: usize>(maps: [&Self; N], pool: &mut Pool) -> Result<Self> {
+        let widths = maps.map(|map| map.channels);
+        let channels = widths.iter().sum();
+        Self::of_rows(maps, channels, pool, |rows, out| {
+            for (x, out) in out.chunks_exact_mut(channels).enumerate() {
+                let mut rest = out;
+                for (row, width) in rows.iter().zip(widths) {
+                    let (here, behind) = rest.split_at_mut(width);
+                    here.copy_from_slice(&row[x * width..][..width]);
+                    rest = behind;
+                }
+            }
+        })
+    }
+
+    /// A map made value by value of two maps of as many channels.
+    ///
+    /// # Errors
+    /// As [`Map::of_rows`].
+    pub(crate) fn with(&self, other: &Self, pool: &mut Pool, value: impl Fn(f32, f32) -> f32 + Sync) -> Result<Self> {
+        assert_eq!(self.channels, other.channels, "channels of other maps");
+        Self::of_rows([self, other], self.channels, pool, |[a, b], out| {
+            out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (a, b))| *out = value(*a, *b));
+        })
+    }
+
+    /// Changes every value: its channel, and the value.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn change(&mut self, value: impl Fn(usize, f32) -> f32 + Sync) -> Result<()> {
+        let channels = self.channels;
+        self.write(|_, row| {
+            for pixel in row.chunks_exact_mut(channels) {
+                pixel.iter_mut().enumerate().for_each(|(c, old)| *old = value(c, *old));
+            }
+        })
+    }
+
+    /// Puts every value through an activation.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn activate(&mut self, activation: Activation<'_>) -> Result<()> {
+        self.write(|_, row| activate(row, activation))
+    }
+}
+
+/// `1 / (1 + e^-x)`.
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
 }

@@ -164,6 +164,25 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Whether there is a tensor whose name begins like this.
+    pub(crate) fn any(&self, before: &str) -> bool {
+        self.names().any(|name| name.starts_with(before))
+    }
+
+    /// By how much a pixel shuffle enlarges behind a convolution that makes `colours` channels for each pixel of a square.
+    ///
+    /// # Errors
+    /// When the tensor is missing, or its channels are not those of a square.
+    pub(crate) fn enlargement(&self, name: &str, colours: usize) -> Result<usize> {
+        let outputs = self.width(name)?;
+        let scale = (outputs / colours).isqrt();
+        if scale == 0 || colours * scale * scale != outputs {
+            let wanted = format!("{colours} channels for each pixel of a square");
+            return Err(self.misshaped(name, self.shape(name)?, wanted));
+        }
+        Ok(scale)
+    }
+
     /// How many of `{before}{i}{behind}` there are, counted from 0.
     pub(crate) fn count(&self, before: &str, behind: &str) -> usize {
         (0..).take_while(|i| self.has(&format!("{before}{i}{behind}"))).count()

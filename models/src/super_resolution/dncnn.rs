@@ -7,28 +7,35 @@ use crate::kernels::Activation;
 use crate::layers::{Conv2d, Map, Pool, Precision, Then, Weights, Window};
 use crate::{Result, picture::room};
 
-/// How its files are told.
+/// How files of KAIR are told, which published the networks of the paper's authors.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "DnCNN",
     signs: &["model.0.weight", "model.2.weight"],
-    names: &[named_by_dncnn],
-    is: |tensors| {
-        let places = places(tensors.names());
-        let shape = |place: &usize| tensors.get(&format!("model.{place}.weight")).map_or(&[][..], Tensor::shape);
-        places.len() >= 3 && places.iter().all(|place| matches!(shape(place), [_, _, 3, 3] | [_]))
-    },
-    load: |weights| Ok(Box::new(Dncnn::load(weights)?)),
+    names: &[],
+    is: |tensors| is_row(tensors, "model"),
+    load: |weights| Ok(Box::new(Dncnn::load(weights, "model", 1e-4)?)),
 };
 
-/// Names as in the code of the paper's authors for PyTorch.
-fn named_by_dncnn(tensors: Tensors<'_>) -> Tensors<'_> {
-    tensors.renamed(|name| Some(name.strip_prefix("dncnn.").map_or(name.to_owned(), |name| format!("model.{name}"))))
+/// How those of the first code for PyTorch are told.
+pub(super) const FIRST: Architecture = Architecture {
+    name: "DnCNN",
+    signs: &["dncnn.0.weight", "dncnn.2.weight"],
+    names: &[],
+    is: |tensors| is_row(tensors, "dncnn"),
+    load: |weights| Ok(Box::new(Dncnn::load(weights, "dncnn", 1e-5)?)),
+};
+
+/// Whether tensors are those of a row of 3x3 convolutions and normalisations.
+fn is_row(tensors: &Tensors<'_>, row: &str) -> bool {
+    let places = places(tensors.names(), row);
+    let shape = |place: &usize| tensors.get(&format!("{row}.{place}.weight")).map_or(&[][..], Tensor::shape);
+    places.len() >= 3 && places.iter().all(|place| matches!(shape(place), [_, _, 3, 3] | [_]))
 }
 
 /// Numbers of the layers with weights.
-fn places<'n>(names: impl Iterator<Item = &'n str>) -> Vec<usize> {
-    let mut places: Vec<usize> =
-        names.filter_map(|name| name.strip_prefix("model.")?.strip_suffix(".weight")?.parse().ok()).collect();
+fn places<'n>(names: impl Iterator<Item = &'n str>, row: &str) -> Vec<usize> {
+    let place = |name: &str| name.strip_prefix(row)?.strip_prefix('.')?.strip_suffix(".weight")?.parse().ok();
+    let mut places: Vec<usize> = names.filter_map(place).collect();
     places.sort_unstable();
     places
 }
@@ -42,16 +49,16 @@ struct Dncnn {
 impl Dncnn {
     /// Convolutions with ReLU behind all but the last. Normalisations by numbers that training has fixed are part of the convolution
     /// before them.
-    fn load(weights: &Weights<'_>) -> Result<Self> {
-        let places = places(weights.names());
-        let name = |place: usize| format!("model.{place}");
+    fn load(weights: &Weights<'_>, row: &str, epsilon: f32) -> Result<Self> {
+        let places = places(weights.names(), row);
+        let name = |place: usize| format!("{row}.{place}");
         let is_conv =
-            |place: &&usize| weights.shape(&format!("model.{place}.weight")).is_ok_and(|shape| shape.len() == 4);
+            |place: &&usize| weights.shape(&format!("{row}.{place}.weight")).is_ok_and(|shape| shape.len() == 4);
         let convs: Vec<usize> = places.iter().filter(is_conv).copied().collect();
         let [first, .., last] = convs[..] else {
             return Err(weights.unsupported("it is a DnCNN of fewer than two convolutions"));
         };
-        let colours = weights.shape(&format!("model.{first}.weight"))?.get(1).copied().unwrap_or(0);
+        let colours = weights.shape(&format!("{row}.{first}.weight"))?.get(1).copied().unwrap_or(0);
         if ![1, 3].contains(&colours) {
             return Err(weights.unsupported(
                 "it is an FDnCNN, which has to be told how strong the noise is in a further channel: take a DnCNN",
@@ -62,9 +69,9 @@ impl Dncnn {
         for &place in &convs {
             // The picture itself comes in as f32, and the result goes out as f32.
             let on = if place == first { weights.precise() } else { weights.clone() };
-            let outputs = if place == last { colours } else { weights.width(&format!("model.{place}.weight"))? };
+            let outputs = if place == last { colours } else { weights.width(&format!("{row}.{place}.weight"))? };
             let behind = name(place + 1);
-            let norm = weights.has(&format!("{behind}.running_mean")).then_some(behind.as_str());
+            let norm = weights.has(&format!("{behind}.running_mean")).then_some((behind.as_str(), epsilon));
             let conv = Conv2d::normalised(&on, &name(place), norm, inputs, outputs, Window::same(3))?;
             body.push(conv.giving(if place == last { Precision::F32 } else { weights.precision() }));
             inputs = outputs;
@@ -86,17 +93,13 @@ impl Network for Dncnn {
         Some(self.body.len())
     }
 
-    fn flops(&self) -> f64 {
-        self.body.iter().map(Conv2d::flops).sum()
+    fn layers(&self) -> Vec<&Conv2d> {
+        self.body.iter().collect()
     }
 
     fn alive(&self) -> u64 {
         // Two maps in turn.
         8 * self.body.iter().map(Conv2d::channels).max().unwrap_or(0) as u64
-    }
-
-    fn bytes(&self) -> u64 {
-        self.body.iter().map(Conv2d::bytes).sum()
     }
 
     fn base(&self, planes: &[f32], _width: usize) -> Result<Vec<f32>> {

@@ -1,6 +1,6 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
-use super::{Network, dncnn, rrdb, srvgg};
+use super::{Network, dncnn, imdn, plksr, rlfn, rrdb, safmn, span, srvgg};
 use crate::files::Tensors;
 use crate::layers::Weights;
 use crate::{Error, Result};
@@ -20,7 +20,19 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 3] = [&rrdb::ARCHITECTURE, &srvgg::ARCHITECTURE, &dncnn::ARCHITECTURE];
+const ARCHITECTURES: [&Architecture; 11] = [
+    &rrdb::ARCHITECTURE,
+    &srvgg::ARCHITECTURE,
+    &span::ARCHITECTURE,
+    &rlfn::ARCHITECTURE,
+    &imdn::ARCHITECTURE,
+    &safmn::ARCHITECTURE,
+    &safmn::PLUS,
+    &plksr::ARCHITECTURE,
+    &plksr::REAL,
+    &dncnn::ARCHITECTURE,
+    &dncnn::FIRST,
+];
 
 /// Prefixes that some programs put before all names.
 const PREFIXES: [&str; 3] = ["model.", "net.", "generator."];

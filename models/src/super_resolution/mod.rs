@@ -7,8 +7,13 @@
 mod dncnn;
 mod enlarge;
 mod identify;
+mod imdn;
 mod network;
+mod plksr;
+mod rlfn;
 pub(crate) mod rrdb;
+mod safmn;
+mod span;
 pub(crate) mod srvgg;
 
 pub use identify::architectures;

@@ -1,6 +1,6 @@
 //! What all upscalers have in common.
 
-use crate::layers::{Map, Pool, Region};
+use crate::layers::{Conv2d, Map, Pool, Region};
 use crate::picture::zeros;
 use crate::{Result, planes};
 
@@ -23,14 +23,21 @@ pub(crate) trait Network: Send + Sync {
     /// How far an output pixel looks, in pixels of what comes in; nothing when it may look at all of it.
     fn radius(&self) -> Option<usize>;
 
+    /// The convolutions and linear layers that work at the size of what comes in; most have no others that count.
+    fn layers(&self) -> Vec<&Conv2d>;
+
     /// Floating-point operations per pixel of what comes in.
-    fn flops(&self) -> f64;
+    fn flops(&self) -> f64 {
+        self.layers().iter().map(|layer| layer.flops()).sum()
+    }
 
     /// Bytes of the maps that live at once, for each pixel of what comes in.
     fn alive(&self) -> u64;
 
     /// Bytes of the packed weights.
-    fn bytes(&self) -> u64;
+    fn bytes(&self) -> u64 {
+        self.layers().iter().map(|layer| layer.bytes()).sum()
+    }
 
     /// The planes that the results of cells are added to, given those that come in, rows of `width` values.
     ///

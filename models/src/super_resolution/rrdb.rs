@@ -141,12 +141,8 @@ impl Dense {
         self.grow.len() * self.each
     }
 
-    fn flops(&self) -> f64 {
-        self.grow.iter().chain([&self.last]).map(Conv2d::flops).sum()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.grow.iter().chain([&self.last]).map(Conv2d::bytes).sum()
+    fn layers(&self) -> impl Iterator<Item = &Conv2d> {
+        self.grow.iter().chain([&self.last])
     }
 
     /// `x + 0.2 * last(...)`, and around that `outer + 0.2 * ...`, as the first channels of the next wide map. The channels
@@ -238,24 +234,28 @@ impl Network for Rrdb {
         Some(2 + 15 * self.body.len() + TAIL)
     }
 
+    fn layers(&self) -> Vec<&Conv2d> {
+        let body = self.body.iter().flatten().flat_map(Dense::layers);
+        [&self.first, &self.end].into_iter().chain(body).collect()
+    }
+
     fn flops(&self) -> f64 {
         let area = |level: usize| 4f64.powi(level as i32);
         let ups = self.ups.iter().enumerate().map(|(level, up)| area(level) * up.flops()).sum::<f64>();
-        let body: f64 = self.body.iter().flatten().map(Dense::flops).sum();
         let full = self.hr.flops() + self.last.flops();
-        self.first.flops() + body + self.end.flops() + ups + area(self.ups.len()) * full
+        self.layers().iter().map(|layer| layer.flops()).sum::<f64>() + ups + area(self.ups.len()) * full
+    }
+
+    fn bytes(&self) -> u64 {
+        let ups = self.ups.iter().map(Upsample::bytes);
+        let layers = self.layers();
+        layers.into_iter().chain([&self.hr, &self.last]).map(Conv2d::bytes).chain(ups).sum()
     }
 
     fn alive(&self) -> u64 {
         // Three wide maps of a block, and what goes around it. The enlarging part works on a few pixels at a time.
         let wide = self.body.first().map_or(0, |[dense, ..]| dense.features + dense.spare());
         (self.size * (3 * wide + self.first.channels())) as u64
-    }
-
-    fn bytes(&self) -> u64 {
-        let plain = [&self.first, &self.end, &self.hr, &self.last].map(Conv2d::bytes);
-        let ups = self.ups.iter().map(Upsample::bytes);
-        self.body.iter().flatten().map(Dense::bytes).chain(plain).chain(ups).sum()
     }
 
     fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {

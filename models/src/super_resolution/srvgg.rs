@@ -103,18 +103,14 @@ impl Network for Srvgg {
         Some(self.body.len() + 1)
     }
 
-    fn flops(&self) -> f64 {
-        self.body.iter().map(|layer| layer.conv.flops()).sum::<f64>() + self.last.flops()
+    fn layers(&self) -> Vec<&Conv2d> {
+        self.body.iter().map(|layer| &layer.conv).chain([&self.last]).collect()
     }
 
     fn alive(&self) -> u64 {
         // Two maps in turn, and the last one in f32.
         let widest = self.body.iter().map(|layer| layer.slopes.len()).max().unwrap_or(0);
         8 * widest as u64 + 4 * 3 * (self.scale * self.scale) as u64
-    }
-
-    fn bytes(&self) -> u64 {
-        self.body.iter().map(|layer| layer.conv.bytes()).sum::<u64>() + self.last.bytes()
     }
 
     fn base(&self, planes: &[f32], width: usize) -> Result<Vec<f32>> {

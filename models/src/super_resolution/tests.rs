@@ -1,4 +1,6 @@
 use super::*;
+
+mod architectures;
 use crate::kernels::Isa;
 use crate::noise::gaussian;
 use crate::testing::{errors, exact};
