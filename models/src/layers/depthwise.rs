@@ -23,11 +23,6 @@ impl Depthwise {
         Ok(Self { kernel, packed: kernels::Depthwise::new(weights.compute().isa(), &values, &bias, kernel) })
     }
 
-    /// Floating-point operations per pixel.
-    pub(crate) fn flops(&self) -> f64 {
-        self.packed.flops() as f64
-    }
-
     /// Convolves all that can be known of a map in f32.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod region;
 mod spatial;
 mod upsample;
 mod weights;
+mod windows;
 
 pub(crate) use attention::Attention;
 pub use compute::{Compute, Precision};
@@ -29,6 +30,7 @@ pub(crate) use pixelwise::sigmoid;
 pub(crate) use region::{Region, Window};
 pub(crate) use upsample::Upsample;
 pub(crate) use weights::Weights;
+pub(crate) use windows::{Windows, softmax};
 
 /// `x * sigmoid(x)` in place.
 pub(crate) fn silu(values: &mut [f32]) {

@@ -100,6 +100,23 @@ impl Map {
         })
     }
 
+    /// The largest value of each channel among the pixels at most so far away (PyTorch's `max_pool2d` with a step of 1).
+    ///
+    /// # Errors
+    /// As [`Map::bilinear`].
+    pub(crate) fn largest_around(&self, reach: usize, pool: &mut Pool) -> Result<Self> {
+        let from = self.size();
+        self.of_size(from, pool, |y, row| {
+            row.fill(f32::NEG_INFINITY);
+            for line in y.saturating_sub(reach)..(y + reach + 1).min(from.1) {
+                let line = self.pixels(0, line, from.0);
+                for (x, out) in row.chunks_exact_mut(self.channels).enumerate() {
+                    raise(out, &line, x.saturating_sub(reach)..(x + reach + 1).min(from.0));
+                }
+            }
+        })
+    }
+
     /// Mean and variance of each channel over all pixels.
     pub(crate) fn moments(&self) -> (Vec<f32>, Vec<f32>) {
         let (width, height) = self.size();
@@ -133,9 +150,23 @@ impl Map {
     /// # Errors
     /// As [`Map::bilinear`].
     pub(crate) fn mirrored(&self, to: (usize, usize), pool: &mut Pool) -> Result<Self> {
+        self.continued(to, 2, pool)
+    }
+
+    /// The same with the last pixel twice.
+    ///
+    /// # Errors
+    /// As [`Map::bilinear`].
+    pub(crate) fn mirrored_with_edge(&self, to: (usize, usize), pool: &mut Pool) -> Result<Self> {
+        self.continued(to, 1, pool)
+    }
+
+    fn continued(&self, to: (usize, usize), back: usize, pool: &mut Pool) -> Result<Self> {
         let from = self.size();
-        let place =
-            |at: usize, from: usize| if at < from { at } else { (2 * from).saturating_sub(2 + at).min(from - 1) };
+        let place = |at: usize, from: usize| match at {
+            _ if at < from => at,
+            _ => (2 * from).saturating_sub(back + at).min(from - 1),
+        };
         self.of_size(to, pool, |y, row| {
             let line = self.pixels(0, place(y, from.1), from.0);
             for (x, out) in row.chunks_exact_mut(self.channels).enumerate() {

@@ -1,6 +1,6 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
-use super::{Network, dncnn, imdn, plksr, rlfn, rrdb, safmn, span, srvgg};
+use super::{Network, craft, denoisers, dncnn, imdn, plksr, rlfn, rrdb, safmn, span, srvgg, swinir};
 use crate::files::Tensors;
 use crate::layers::Weights;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 11] = [
+const ARCHITECTURES: [&Architecture; 15] = [
     &rrdb::ARCHITECTURE,
     &srvgg::ARCHITECTURE,
     &span::ARCHITECTURE,
@@ -30,6 +30,10 @@ const ARCHITECTURES: [&Architecture; 11] = [
     &safmn::PLUS,
     &plksr::ARCHITECTURE,
     &plksr::REAL,
+    &craft::ARCHITECTURE,
+    &swinir::ARCHITECTURE,
+    &denoisers::DRUNET,
+    &denoisers::SCUNET,
     &dncnn::ARCHITECTURE,
     &dncnn::FIRST,
 ];

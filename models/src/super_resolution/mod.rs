@@ -4,6 +4,8 @@
 //! One file for each network. It says by which tensors its files are told ([`identify::Architecture`]), finds its sizes in
 //! their shapes, and computes ([`Network`]). What all have in common, tiles above all, is in `enlarge`.
 
+mod craft;
+mod denoisers;
 mod dncnn;
 mod enlarge;
 mod identify;
@@ -15,6 +17,8 @@ pub(crate) mod rrdb;
 mod safmn;
 mod span;
 pub(crate) mod srvgg;
+mod swinir;
+mod upsampler;
 
 pub use identify::architectures;
 

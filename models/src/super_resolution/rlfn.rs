@@ -1,5 +1,5 @@
-//! RLFN (Kong et al. 2022): blocks of three convolutions with an attention that looks at the map made small. The light version of
-//! the NTIRE 2024 challenge adds its result to the picture, which its tensors do not say; what it makes of grey does.
+//! RLFN (Kong et al. 2022): blocks of three convolutions with an attention that looks at the map made small. Some of its
+//! networks take pictures from 0 to 255, some add their result to the picture; no tensor says so, but what they make of grey does.
 
 use super::{Architecture, Network};
 use crate::Result;
@@ -34,6 +34,8 @@ struct Rlfn {
     last: Conv2d,
     scale: usize,
     features: usize,
+    /// Pictures are stretched to this range.
+    range: f32,
     /// Whether the picture is added to the result.
     residual: bool,
 }
@@ -124,24 +126,52 @@ impl Rlfn {
             scale: weights.enlargement("upsampler.0.weight", 3)?,
             first,
             features,
+            range: 1.0,
             residual: false,
         };
-        this.residual = this.makes_residuals()?;
+        (this.range, this.residual) = this.found_way()?;
         Ok(this)
     }
 
-    /// Whether grey of two kinds comes out as black: then the network gives what is to be added to the picture.
-    fn makes_residuals(&self) -> Result<bool> {
+    /// How the network takes and gives pictures, by what it makes of two kinds of grey: the usual way, unless another is plainly the
+    /// right one.
+    fn found_way(&self) -> Result<(f32, bool)> {
         let mut pool = Pool::default();
-        for grey in [0.3, 0.7] {
-            let mut flat = pool.map(Region::whole(32, 32), 3, Precision::F32)?;
-            flat.change(|_, _| grey)?;
-            let (means, _) = self.enlarged(flat, &mut pool)?.moments();
-            if means.iter().any(|mean| mean.abs() > 0.12) {
-                return Ok(false);
+        let mut off = |range: f32, residual: bool| -> Result<f32> {
+            let mut most = 0.0f32;
+            for grey in [0.3, 0.7] {
+                let mut flat = pool.map(Region::whole(32, 32), 3, Precision::F32)?;
+                flat.change(|_, _| grey * range)?;
+                let (means, _) = self.result(flat, &mut pool)?.moments();
+                let wanted = if residual { 0.0 } else { grey };
+                most = means.iter().fold(most, |most, mean| most.max((mean / range - wanted).abs()));
+            }
+            Ok(most)
+        };
+        let usual = off(1.0, false)?;
+        for way in [(1.0, true), (255.0, false)] {
+            let other = off(way.0, way.1)?;
+            if other < 0.06 && other < usual / 2.0 {
+                return Ok(way);
             }
         }
-        Ok(true)
+        Ok((1.0, false))
+    }
+
+    /// What the network gives for what it is given.
+    fn result(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+        let first = self.first.run(&input, Then::NOTHING, pool)?;
+        pool.give(input);
+        let mut x = first.part(0, first.channels, pool)?;
+        for block in &self.blocks {
+            x = block.run(x, pool)?;
+        }
+        let sum = self.second.run(&x, Then::add(&first), pool)?;
+        pool.give(x);
+        pool.give(first);
+        let out = self.last.run(&sum, Then::NOTHING, pool)?;
+        pool.give(sum);
+        out.shuffled(self.scale, pool)
     }
 }
 
@@ -163,24 +193,15 @@ impl Network for Rlfn {
         (4 * (8 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, mut input: Map, pool: &mut Pool) -> Result<Map> {
         let (width, height) = input.size();
         let around = match self.residual {
             true => Some(input.bilinear((width * self.scale, height * self.scale), pool)?),
             false => None,
         };
-        let first = self.first.run(&input, Then::NOTHING, pool)?;
-        pool.give(input);
-        let mut x = first.part(0, first.channels, pool)?;
-        for block in &self.blocks {
-            x = block.run(x, pool)?;
-        }
-        let sum = self.second.run(&x, Then::add(&first), pool)?;
-        pool.give(x);
-        pool.give(first);
-        let out = self.last.run(&sum, Then::NOTHING, pool)?;
-        pool.give(sum);
-        let out = out.shuffled(self.scale, pool)?;
+        input.change(|_, value| value * self.range)?;
+        let mut out = self.result(input, pool)?;
+        out.change(|_, value| value / self.range)?;
         match around {
             Some(around) => around.with(&out, pool, |picture, more| picture + more),
             None => Ok(out),

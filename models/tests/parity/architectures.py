@@ -15,7 +15,12 @@ from spandrel.architectures.DnCNN import DnCNN
 from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
 from spandrel.architectures.SAFMN import SAFMN
+import spandrel.architectures.SCUNet.__arch.SCUNet as scunet_module
+from spandrel.architectures.CRAFT import CRAFT
+from spandrel.architectures.DRUNet import DRUNet
+from spandrel.architectures.SCUNet import SCUNet
 from spandrel.architectures.SPAN import SPAN
+from spandrel.architectures.SwinIR import SwinIR
 
 from small_upscalers import Imdn, Rlfn, SafmnPlus
 
@@ -195,6 +200,85 @@ def dncnn_grey(g):
 @architecture
 def dncnn_colour_normalised(g):
     return known(DnCNN(in_nc=3, out_nc=3, nc=8, nb=17, act_mode="BR"), g)
+
+
+def narrowed(net, width):
+    """The part that enlarges, which is always 64 channels wide, with fewer."""
+    for name, layer in list(net.named_modules()):
+        if not isinstance(layer, torch.nn.Conv2d) or not name.split(".")[0] in (
+            "conv_before_upsample", "upsample", "conv_up1", "conv_up2", "conv_hr", "conv_last",
+        ):
+            continue
+        to = lambda channels: channels // 64 * width if channels % 64 == 0 else channels
+        holder, _, own_name = name.rpartition(".")
+        holder = net.get_submodule(holder) if holder else net
+        new = torch.nn.Conv2d(to(layer.in_channels), to(layer.out_channels), 3, padding=1)
+        if own_name.isdigit():
+            holder[int(own_name)] = new
+        else:
+            setattr(holder, own_name, new)
+    return net
+
+
+def transformer(net, g, size, colours=3):
+    """Of narrower layers than spandrel knows, but its code."""
+    randomise(net, g)
+    x = torch.rand(1, colours, *size, generator=g)
+    return dict(net.state_dict()), x, net(x)
+
+
+def swinir(g, upsampler, upscale, window=4, size=(13, 18), colours=3, **more):
+    net = SwinIR(
+        img_size=4 * window, window_size=window, embed_dim=12, depths=[2, 2], num_heads=[2, 2], mlp_ratio=2, upscale=upscale,
+        upsampler=upsampler, in_chans=colours, **more,
+    )
+    return transformer(narrowed(net, 8), g, size, colours)
+
+
+@architecture
+def swinir_x4_shuffle(g):
+    return swinir(g, "pixelshuffle", 4, size=(9, 6))
+
+
+@architecture
+def swinir_x2_direct(g):
+    return swinir(g, "pixelshuffledirect", 2)
+
+
+@architecture
+def swinir_x4_nearest(g):
+    return swinir(g, "nearest+conv", 4, size=(9, 6), resi_connection="3conv")
+
+
+@architecture
+def swinir_x1_jpeg(g):
+    return swinir(g, "", 1, window=7, colours=1, img_range=255.0)
+
+
+@architecture
+def craft_x2(g):
+    net = CRAFT(embed_dim=32, depths=[1], num_heads=[4], split_size_0=2, split_size_1=8, mlp_ratio=1.0, upscale=2)
+    return known(net, g, (21, 9))
+
+
+@architecture
+def drunet_colour(g):
+    net = DRUNet(in_nc=4, out_nc=3, nc=[6, 8, 10, 12], nb=2, act_mode="R", downsample_mode="strideconv", upsample_mode="convtranspose")
+    state = dict(randomise(net, g).state_dict())
+    x = torch.rand(1, 3, 24, 16, generator=g)
+    model = ModelLoader().load_from_state_dict(dict(state)).model.eval()
+    noise = torch.full((1, 1, 24, 16), 15 / 255)  # what spandrel tells it
+    return state, x, model(torch.cat([x, noise], 1))
+
+
+@architecture
+def scunet(g):
+    blocks = scunet_module.ConvTransBlock
+    # Heads are always 32 channels wide.
+    scunet_module.ConvTransBlock = lambda conv, trans, _, *more: blocks(conv, trans, 2, *more)
+    net = SCUNet(config=[2, 1, 1, 2, 1, 1, 1], dim=4)
+    scunet_module.ConvTransBlock = blocks
+    return transformer(net, g, (40, 67))
 
 
 @torch.no_grad()
