@@ -109,12 +109,24 @@ impl Base {
     }
 }
 
+/// The models of their own that settings name, and their digests as far as they are there.
+fn brought<'s>(set: impl Iterator<Item = (&'s str, &'s str)>) -> BTreeMap<String, String> {
+    let named = set.filter(|(target, _)| *target == "model" || target.ends_with(".model"));
+    let named = named.filter_map(|(_, value)| ron::from_str::<String>(value).ok()).filter(|model| !model.is_empty());
+    let digest = |model: &String| Some(hex(&nodes::model_digest(model).ok()?.0));
+    named.filter_map(|model| Some((digest(&model)?, model))).map(|(digest, model)| (model, digest)).collect()
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn kept(recipe: &Recipe) -> Kept {
     let mut files = recipe.shelf.opened();
     files.insert(recipe.file.name.clone(), recipe.file.text.clone());
-    let models = models::digests()
-        .into_iter()
-        .map(|(name, digest)| (name.to_owned(), digest.iter().map(|byte| format!("{byte:02x}")).collect()));
+    let models = models::digests().into_iter().map(|(name, digest)| (name.to_owned(), hex(&digest)));
+    let settings = recipe.settings.iter().map(|setting| (setting.target.as_str(), setting.value.as_str()));
+    let models = models.chain(brought(settings));
     let set = recipe.settings.iter().filter(|setting| !WITHOUT_EFFECT.contains(&setting.target.as_str()));
     Kept {
         upweave: env!("CARGO_PKG_VERSION").to_owned(),
@@ -176,6 +188,13 @@ pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, 
         value: value.clone(),
         origin: format!("{path}, {target}"),
     });
+    // Only names: what a path would name is refused below, and not even looked at.
+    let names = kept
+        .set
+        .iter()
+        .filter(|(_, value)| ron::from_str::<String>(value).is_ok_and(|v| nodes::files::is_model_name(&v)));
+    let now = brought(names.map(|(target, value)| (target.as_str(), value.as_str())));
+    let other = |(model, digest): &(&String, &String)| kept.models.get(*model).is_some_and(|then| then != *digest);
     let recipe = Recipe {
         file: Text { name: kept.graph.clone(), text: graph.clone() },
         preset: kept.preset.clone(),
@@ -196,6 +215,9 @@ pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, 
     if let Some(node) = built.graph.nodes().iter().find(|node| touches_files(node.kind_name())) {
         let kind = node.kind_name();
         return Err(format!("the recipe in `{path}` wants to use files by itself (`{}` is a `{kind}`)", node.id));
+    }
+    if let Some((model, _)) = now.iter().find(other) {
+        return Err(format!("the model `{model}` is another one than `{path}` was made with"));
     }
     Ok(Some(recipe))
 }

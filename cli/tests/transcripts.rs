@@ -49,6 +49,10 @@ fn furnish(folder: &Path) {
     picture(8, 8).save(at("album/a.png")).expect("a picture can be written");
     picture(8, 6).save(at("album/inner/b.png")).expect("a picture can be written");
     fs::write(at("album/notes.txt"), "not a picture").expect("a file can be written");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden");
+    fs::copy(golden.join("formats.pth"), at("tiny.pth")).expect("a model can be copied");
+    fs::copy(golden.join("clip_tiny.safetensors"), at("other.safetensors")).expect("a model can be copied");
+    fs::write(at("evil.pth"), "cos\nsystem\n(S'touch evil-was-run'\ntR.").expect("a file can be written");
     fs::write(at("list.txt"), "photo.png\nalbum/a.png\n").expect("a file can be written");
     fs::write(
         at("wrong.ron"),
@@ -73,6 +77,7 @@ fn listing(folder: &Path, inside: &Path, found: &mut BTreeSet<String>) {
 /// What differs from run to run becomes a placeholder.
 fn steady(line: &str, folder: &Path) -> String {
     let line = line.replace(&cache(folder).to_string_lossy().into_owned(), "[CACHE]");
+    let line = line.replace(&models(folder).to_string_lossy().into_owned(), "[MODELS]");
     let line = line.replace(&folder.to_string_lossy().into_owned(), "[DIR]");
     let words: Vec<&str> = line.split(' ').collect();
     let mut out: Vec<String> = Vec::new();
@@ -101,6 +106,11 @@ fn cache(folder: &Path) -> PathBuf {
     folder.with_file_name("cache")
 }
 
+/// Where the sessions in a folder keep their models.
+fn models(folder: &Path) -> PathBuf {
+    folder.with_file_name("models")
+}
+
 /// Runs one command, and writes down what happened.
 fn transcript(command: &str, folder: &Path) -> String {
     let mut before = BTreeSet::new();
@@ -121,6 +131,7 @@ fn transcript(command: &str, folder: &Path) -> String {
         .env_remove("NO_COLOR")
         .env("COLUMNS", "100")
         .env("UPWEAVE_CACHE", cache(folder))
+        .env("UPWEAVE_MODELS", models(folder))
         .stdin(stdin)
         .output()
         .expect("the program starts");

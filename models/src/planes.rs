@@ -71,7 +71,7 @@ pub(crate) fn add(residual: &Map, cell: Region, scale: usize, out: &mut [f32]) {
 /// # Errors
 /// When there is no memory for it.
 pub(crate) fn nearest(planes: &[f32], width: usize, scale: usize) -> Result<Vec<f32>> {
-    let len = planes.len().checked_mul(scale * scale).unwrap_or(usize::MAX);
+    let len = planes.len().saturating_mul(scale * scale);
     let mut out = room(len, "the enlarged picture")?;
     for row in planes.chunks_exact(width) {
         let start = out.len();

@@ -40,7 +40,7 @@ mod text;
 mod tile;
 mod upscale;
 
-pub use backend::{Precision, model_scale};
+pub use backend::{Precision, model_digest, model_scale};
 pub use diffuse::Style;
 
 use engine::{Kind, NodeKind};

@@ -246,10 +246,11 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<
         if kind.is_dir() && depth < MOST_DEPTH {
             // A folder that may not be read hides what is in it, and nothing else.
             _ = collect(&path, depth + 1, files);
-        } else if kind.is_file() && MODEL_ENDINGS.contains(&&*ending) {
-            if ending != "bin" || !path.with_extension("param").is_file() {
-                files.push(path);
-            }
+        } else if kind.is_file()
+            && MODEL_ENDINGS.contains(&&*ending)
+            && (ending != "bin" || !path.with_extension("param").is_file())
+        {
+            files.push(path);
         }
     }
     Ok(())

@@ -260,7 +260,7 @@ impl<'a> Machine<'a> {
                 let values = self.popped_to_mark()?;
                 self.row(values);
             }
-            0x85 | 0x86 | 0x87 => {
+            0x85..=0x87 => {
                 let first = self.stack.len().checked_sub(usize::from(opcode - 0x84)).ok_or_else(empty)?;
                 let values = self.stack.split_off(first);
                 self.row(values);
@@ -450,7 +450,7 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             None => {
-                let [module, name] = [module, name].map(|text| shown(text));
+                let [module, name] = [module, name].map(shown);
                 let hint = if module.starts_with("torch.nn") || module.contains("arch") || module.contains("model") {
                     "it holds a whole program object instead of weights: load it where it comes from, and save its `state_dict()`"
                 } else {

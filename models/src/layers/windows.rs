@@ -12,6 +12,8 @@ pub(crate) struct Windows {
     pub(crate) size: (usize, usize),
     /// Rows and columns by which the windows are moved down and to the right; those at the end continue at the beginning.
     pub(crate) shift: (usize, usize),
+    /// Pixels around a window that its own see as well; beyond the sides of the map those are zeros. For windows that are not moved.
+    pub(crate) around: usize,
     /// Whether pixels that are neighbours only because windows continue at the beginning do not see each other.
     pub(crate) masked: bool,
     /// Heads.
@@ -44,7 +46,8 @@ impl Windows {
 
     /// Floating-point operations per pixel for so many channels.
     pub(crate) fn flops(&self, channels: usize) -> f64 {
-        4.0 * (self.size.0 * self.size.1 * channels) as f64
+        let wide = |side: usize| side + 2 * self.around;
+        4.0 * (wide(self.size.0) * wide(self.size.1) * channels) as f64
     }
 
     /// What each pixel sees in its window: `channels` channels of queries, keys and values, in f32 on the processor. The result
@@ -54,7 +57,7 @@ impl Windows {
     /// When there is no memory for the result, or a device fails.
     pub(crate) fn run(&self, [q, k, v]: [Side<'_>; 3], channels: usize, pool: &mut Pool) -> Result<Map> {
         let (width, height) = q.0.size();
-        let (rows, columns) = self.size;
+        let ((rows, columns), around) = (self.size, self.around);
         let (down, across) = (height / rows, width / columns);
         assert!(down * rows == height && across * columns == width, "a map of whole windows");
         let count = rows * columns;
@@ -78,7 +81,25 @@ impl Windows {
                     let pixels = places.iter().map(|&(x, y, _)| map.pixels(x, y, 1));
                     pixels.flat_map(|pixel| pixel[first..first + channels].to_vec()).collect()
                 };
-                let [q, k, v] = [q, k, v].map(gathered);
+                // A window with what is around it.
+                let wide = |(map, first): Side<'_>| -> Vec<f32> {
+                    if around == 0 {
+                        return gathered((map, first));
+                    }
+                    let mut values = Vec::with_capacity((rows + 2 * around) * (columns + 2 * around) * channels);
+                    for y in window / across * rows..window / across * rows + rows + 2 * around {
+                        for x in window % across * columns..window % across * columns + columns + 2 * around {
+                            match (x.checked_sub(around), y.checked_sub(around)) {
+                                (Some(x), Some(y)) if x < width && y < height => {
+                                    values.extend_from_slice(&map.pixels(x, y, 1)[first..first + channels]);
+                                }
+                                _ => values.resize(values.len() + channels, 0.0),
+                            }
+                        }
+                    }
+                    values
+                };
+                let (q, k, v) = (gathered(q), wide(k), wide(v));
                 let hidden = |own: usize, other: usize| self.masked && places[own].2 != places[other].2;
                 self.attend(&q, &k, &v, channels, hidden)
             })
@@ -106,14 +127,14 @@ impl Windows {
         channels: usize,
         hidden: impl Fn(usize, usize) -> bool,
     ) -> Vec<f32> {
-        let (count, size) = (q.len() / channels, channels / self.heads);
+        let (count, others, size) = (q.len() / channels, k.len() / channels, channels / self.heads);
         let mut out = vec![0.0; q.len()];
-        let mut scores = vec![0.0; count];
+        let mut scores = vec![0.0; others];
         for head in 0..self.heads {
             let first = head * size;
             for own in 0..count {
                 let query = &q[own * channels + first..][..size];
-                let bias = &self.bias[(head * count + own) * count..][..count];
+                let bias = &self.bias[(head * count + own) * others..][..others];
                 for (other, score) in scores.iter_mut().enumerate() {
                     let key = &k[other * channels + first..][..size];
                     let product: f32 = query.iter().zip(key).map(|(q, k)| q * k).sum();

@@ -131,6 +131,7 @@ impl Smooth {
             Ok(Windows {
                 size,
                 shift: if moved { (size.0 / 2, size.1 / 2) } else { (0, 0) },
+                around: 0,
                 // Moved windows see across the sides of the picture.
                 masked: false,
                 heads: each,
@@ -259,10 +260,8 @@ impl Fusion {
         let mut values = inner.part(0, half, pool)?;
         let gates = inner.part(half, half, pool)?;
         values.activate(Activation::Gelu)?;
-        pool.give(std::mem::replace(
-            &mut inner,
-            values.with(&gates, &mut Pool::default(), |value, gate| value * gate)?,
-        ));
+        let gated = values.with(&gates, pool, |value, gate| value * gate)?;
+        pool.give(std::mem::replace(&mut inner, gated));
         pool.give(values);
         pool.give(gates);
         let out = self.behind.run(&inner, Then::add(&y), pool)?;

@@ -59,7 +59,7 @@ struct Ushape {
 
 /// A block, with a shortcut around it.
 enum Block {
-    Convolutions([Conv2d; 2]),
+    Convolutions(Box<[Conv2d; 2]>),
     Both(Box<Both>),
 }
 
@@ -87,7 +87,7 @@ impl Block {
             }
         };
         if weights.has(&format!("{name}.res.0.weight")) {
-            return Ok(Self::Convolutions([conv("res.0", width)?, conv("res.2", width)?]));
+            return Ok(Self::Convolutions(Box::new([conv("res.0", width)?, conv("res.2", width)?])));
         }
         let half = width / 2;
         let inside = format!("{name}.trans_block");
@@ -115,6 +115,7 @@ impl Block {
             windows: Windows {
                 size: (window, window),
                 shift: (shift, shift),
+                around: 0,
                 masked: moved,
                 heads,
                 bias: Windows::spread(&rows, (window, window), heads),
@@ -129,7 +130,7 @@ impl Block {
 
     fn layers(&self) -> Vec<&Conv2d> {
         match self {
-            Self::Convolutions([a, b]) => vec![a, b],
+            Self::Convolutions(both) => both.iter().collect(),
             Self::Both(both) => {
                 let Both { before, convs: [a, b], qkv, out, wide, narrow, behind, .. } = &**both;
                 vec![before, a, b, qkv, out, wide, narrow, behind]
@@ -140,7 +141,8 @@ impl Block {
     fn run(&self, x: Map, pool: &mut Pool) -> Result<Map> {
         let relu = Then::activation(Activation::LeakyRelu(0.0));
         let out = match self {
-            Self::Convolutions([a, b]) => {
+            Self::Convolutions(both) => {
+                let [a, b] = &**both;
                 let y = a.run(&x, relu, pool)?;
                 let out = b.run(&y, Then::add(&x), pool)?;
                 pool.give(y);

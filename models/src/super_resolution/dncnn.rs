@@ -18,7 +18,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 
 /// How those of the first code for PyTorch are told.
 pub(super) const FIRST: Architecture = Architecture {
-    name: "DnCNN",
+    name: "DnCNN (first code)",
     signs: &["dncnn.0.weight", "dncnn.2.weight"],
     names: &[],
     is: |tensors| is_row(tensors, "dncnn"),

@@ -73,7 +73,7 @@ fn blended(net: &dyn Network, rgb: &[f32], whole: Region, tile: u32, watch: &mut
     let (mut pool, scale) = (Pool::default(), net.scale());
     // A tile of 0 is refused, as it is elsewhere.
     let edge = if tile == 0 { 0 } else { (tile as usize).max(LEAST) };
-    let full = (rgb.len() / net.unshuffle().pow(2)).checked_mul(scale * scale).unwrap_or(usize::MAX);
+    let full = (rgb.len() / net.unshuffle().pow(2)).saturating_mul(scale * scale);
     let start = || zeros(full, "the enlarged picture");
     let side = u32::try_from(edge).unwrap_or(u32::MAX);
     // What is added to the neighbours of a cell is not in its part, so that parts that were kept are of no use here.
@@ -128,7 +128,7 @@ fn unshuffled(picture: Picture<'_>, edge: usize) -> Result<(Region, Vec<f32>)> {
     let (width, height) = picture.size()?;
     let (wide, high) = (width.div_ceil(edge), height.div_ceil(edge));
     let mirrored = |at: usize, of: usize| if at < of { at } else { (2 * of).saturating_sub(2 + at).min(of - 1) };
-    let len = (wide * high).checked_mul(3 * edge * edge).unwrap_or(usize::MAX);
+    let len = (wide * high).saturating_mul(3 * edge * edge);
     let mut planes = room(len, "the picture in squares")?;
     for plane in picture.rgb.chunks_exact(width * height) {
         for place in 0..edge * edge {

@@ -1,6 +1,6 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
-use super::{Network, craft, denoisers, dncnn, imdn, plksr, rlfn, rrdb, safmn, span, srvgg, swinir};
+use super::{Network, craft, denoisers, dncnn, espcn, hat, imdn, plksr, rlfn, rrdb, safmn, span, srvgg, swinir};
 use crate::files::Tensors;
 use crate::layers::Weights;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 15] = [
+const ARCHITECTURES: [&Architecture; 17] = [
     &rrdb::ARCHITECTURE,
     &srvgg::ARCHITECTURE,
     &span::ARCHITECTURE,
@@ -31,11 +31,13 @@ const ARCHITECTURES: [&Architecture; 15] = [
     &plksr::ARCHITECTURE,
     &plksr::REAL,
     &craft::ARCHITECTURE,
+    &hat::ARCHITECTURE,
     &swinir::ARCHITECTURE,
     &denoisers::DRUNET,
     &denoisers::SCUNET,
     &dncnn::ARCHITECTURE,
     &dncnn::FIRST,
+    &espcn::ARCHITECTURE,
 ];
 
 /// Prefixes that some programs put before all names.

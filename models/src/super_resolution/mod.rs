@@ -8,6 +8,8 @@ mod craft;
 mod denoisers;
 mod dncnn;
 mod enlarge;
+mod espcn;
+mod hat;
 mod identify;
 mod imdn;
 mod network;

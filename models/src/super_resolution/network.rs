@@ -45,7 +45,7 @@ pub(crate) trait Network: Send + Sync {
     /// When there is no memory for them.
     fn base(&self, planes: &[f32], _width: usize) -> Result<Vec<f32>> {
         let colours = planes.len() / self.unshuffle().pow(2);
-        zeros(colours.checked_mul(self.scale().pow(2)).unwrap_or(usize::MAX), "the enlarged picture")
+        zeros(colours.saturating_mul(self.scale().pow(2)), "the enlarged picture")
     }
 
     /// The result of a cell that comes in with its margin: a map of the enlarged level that holds the cell, of as many channels

@@ -2,7 +2,7 @@
 //! four ways to enlarge.
 
 use super::upsampler::Upsampler;
-use super::{Architecture, Network};
+use super::{Architecture, Network, hat};
 use crate::Result;
 use crate::kernels::Activation;
 use crate::layers::{Conv2d, LayerNorm, Map, Pool, Then, Weights, Windows};
@@ -27,7 +27,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
 
 /// The network.
-struct SwinIr {
+pub(super) struct SwinIr {
     first: Conv2d,
     before: Option<LayerNorm>,
     groups: Vec<Group>,
@@ -82,10 +82,12 @@ impl Convs {
 }
 
 /// Attention inside windows and two linear layers, each with a shortcut around it.
-struct Block {
+pub(super) struct Block {
     norms: [LayerNorm; 2],
     qkv: Conv2d,
     windows: Windows,
+    /// What a HAT has beside the attention.
+    aside: Option<hat::Aside>,
     out: Conv2d,
     wide: Conv2d,
     narrow: Conv2d,
@@ -99,41 +101,73 @@ impl Block {
         if !features.is_multiple_of(heads) {
             return Err(weights.unsupported("its channels cannot be shared out to its heads"));
         }
-        let linear = |part: &str, inputs: usize, outputs: usize| {
-            let bias = weights.has(&format!("{name}.{part}.bias"));
-            Conv2d::linear(weights, &format!("{name}.{part}"), inputs, outputs, bias)
-        };
-        let hidden = weights.width(&format!("{name}.mlp.fc1.weight"))?;
         let norm = |part: &str| LayerNorm::load(weights, &format!("{name}.{part}"), features, 1e-5);
         let shift = if moved { window / 2 } else { 0 };
+        let windows = Windows {
+            size: (window, window),
+            shift: (shift, shift),
+            around: 0,
+            masked: moved,
+            heads,
+            bias: Windows::spread(&table, (window, window), heads),
+            scale: 1.0 / ((features / heads) as f32).sqrt(),
+        };
+        let aside = match weights.has(&format!("{name}.conv_block.cab.0.weight")) {
+            true => Some(hat::Aside::load(weights, name, features)?),
+            false => None,
+        };
+        let inside = |part: &str| match part {
+            "qkv" | "proj" => format!("{name}.attn.{part}"),
+            _ => format!("{name}.{part}"),
+        };
+        Self::with(weights, [norm("norm1")?, norm("norm2")?], windows, aside, features, inside)
+    }
+
+    /// A block of linear layers `qkv`, `proj`, `mlp.fc1` and `mlp.fc2`, whose names `name` completes.
+    pub(super) fn with(
+        weights: &Weights<'_>,
+        norms: [LayerNorm; 2],
+        windows: Windows,
+        aside: Option<hat::Aside>,
+        features: usize,
+        name: impl Fn(&str) -> String,
+    ) -> Result<Self> {
+        let linear = |part: &str, inputs: usize, outputs: usize| {
+            let bias = weights.has(&format!("{}.bias", name(part)));
+            Conv2d::linear(weights, &name(part), inputs, outputs, bias)
+        };
+        let hidden = weights.width(&format!("{}.weight", name("mlp.fc1")))?;
         Ok(Self {
-            norms: [norm("norm1")?, norm("norm2")?],
-            qkv: linear("attn.qkv", features, 3 * features)?,
-            windows: Windows {
-                size: (window, window),
-                shift: (shift, shift),
-                masked: moved,
-                heads,
-                bias: Windows::spread(&table, (window, window), heads),
-                scale: 1.0 / ((features / heads) as f32).sqrt(),
-            },
-            out: linear("attn.proj", features, features)?,
+            norms,
+            qkv: linear("qkv", features, 3 * features)?,
+            windows,
+            aside,
+            out: linear("proj", features, features)?,
             wide: linear("mlp.fc1", features, hidden)?,
             narrow: linear("mlp.fc2", hidden, features)?,
         })
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &Conv2d> {
+        let linear = [&self.qkv, &self.out, &self.wide, &self.narrow];
+        linear.into_iter().chain(self.aside.iter().flat_map(hat::Aside::layers))
     }
 
     fn run(&self, x: Map, pool: &mut Pool) -> Result<Map> {
         let [first, second] = &self.norms;
         let normed = first.run(&x, pool)?;
         let qkv = self.qkv.run(&normed, Then::NOTHING, pool)?;
-        pool.give(normed);
         let channels = x.channels;
         let seen = self.windows.run([(&qkv, 0), (&qkv, channels), (&qkv, 2 * channels)], channels, pool)?;
         pool.give(qkv);
-        let y = self.out.run(&seen, Then::add(&x), pool)?;
+        let mut y = self.out.run(&seen, Then::add(&x), pool)?;
         pool.give(seen);
         pool.give(x);
+        if let Some(aside) = &self.aside {
+            let sum = aside.run(&normed, &y, pool)?;
+            pool.give(std::mem::replace(&mut y, sum));
+        }
+        pool.give(normed);
         let normed = second.run(&y, pool)?;
         let wide = self.wide.run(&normed, Then::activation(Activation::Gelu), pool)?;
         pool.give(normed);
@@ -145,7 +179,7 @@ impl Block {
 }
 
 impl SwinIr {
-    fn load(weights: &Weights<'_>) -> Result<Self> {
+    pub(super) fn load(weights: &Weights<'_>) -> Result<Self> {
         if weights.has("absolute_pos_embed") {
             return Err(weights
                 .unsupported("it knows places of its pixels (`absolute_pos_embed`), which no published one does"));
@@ -161,7 +195,7 @@ impl SwinIr {
         let first = Conv2d::found(weights, "conv_first", colours)?;
         let features = first.channels();
         let table = "layers.0.residual_group.blocks.0.attn.relative_position_bias_table";
-        let window = (weights.width(table)?.isqrt() + 1) / 2;
+        let window = weights.width(table)?.isqrt().div_ceil(2);
         let groups = (0..).take_while(|i| weights.any(&format!("layers.{i}.")));
         let group = |i: usize| -> Result<Group> {
             let name = format!("layers.{i}");
@@ -170,7 +204,12 @@ impl SwinIr {
                 Block::load(weights, &format!("{name}.residual_group.blocks.{j}"), features, window, j % 2 == 1)
             };
             let end = Convs::load(weights, &format!("{name}.conv"), features)?;
-            Ok(Group { blocks: (0..count).map(block).collect::<Result<_>>()?, end })
+            let mut blocks = (0..count).map(block).collect::<Result<Vec<_>>>()?;
+            let overlap = format!("{name}.residual_group.overlap_attn");
+            if weights.has(&format!("{overlap}.qkv.weight")) {
+                blocks.push(hat::overlapping(weights, &overlap, features, window)?);
+            }
+            Ok(Group { blocks, end })
         };
         let groups = groups.map(group).collect::<Result<Vec<_>>>()?;
         let end = Convs::load(weights, "conv_after_body", features)?;
@@ -217,7 +256,7 @@ impl Network for SwinIr {
 
     fn layers(&self) -> Vec<&Conv2d> {
         let blocks = self.groups.iter().flat_map(|group| &group.blocks);
-        let linear = blocks.flat_map(|block| [&block.qkv, &block.out, &block.wide, &block.narrow]);
+        let linear = blocks.flat_map(Block::layers);
         let ends = self.groups.iter().map(|group| &group.end).chain([&self.end]).flat_map(|end| &end.0);
         [&self.first].into_iter().chain(linear).chain(ends).chain(self.upsampler.layers()).collect()
     }

@@ -18,11 +18,12 @@ from spandrel.architectures.SAFMN import SAFMN
 import spandrel.architectures.SCUNet.__arch.SCUNet as scunet_module
 from spandrel.architectures.CRAFT import CRAFT
 from spandrel.architectures.DRUNet import DRUNet
+from spandrel.architectures.HAT import HAT
 from spandrel.architectures.SCUNet import SCUNet
 from spandrel.architectures.SPAN import SPAN
 from spandrel.architectures.SwinIR import SwinIR
 
-from small_upscalers import Imdn, Rlfn, SafmnPlus
+from small_upscalers import Espcn, Imdn, Rlfn, SafmnPlus
 
 LIMIT = 300_000
 ARCHITECTURES = {}
@@ -59,8 +60,8 @@ def known(net, g, size=(23, 18), change=lambda state: state, colours=3):
     return state, x, model(x)
 
 
-def own(net, g, size=(23, 18)):
-    x = torch.rand(1, 3, *size, generator=g)
+def own(net, g, size=(23, 18), colours=3):
+    x = torch.rand(1, colours, *size, generator=g)
     randomise(net, g)
     return dict(net.state_dict()), x, net(x)
 
@@ -155,6 +156,11 @@ def span_x2_slim(g):
 @architecture
 def rlfn_x4(g):
     return own(Rlfn(10, 12, 4, 4, 4), g, (26, 23))
+
+
+@architecture
+def espcn_x3(g):
+    return own(Espcn((8, 6), 3), g, colours=1)
 
 
 @architecture
@@ -253,6 +259,15 @@ def swinir_x4_nearest(g):
 @architecture
 def swinir_x1_jpeg(g):
     return swinir(g, "", 1, window=7, colours=1, img_range=255.0)
+
+
+@architecture
+def hat_x2(g):
+    net = HAT(
+        img_size=16, window_size=4, embed_dim=12, depths=[2], num_heads=[2], mlp_ratio=2, upscale=2, compress_ratio=3,
+        squeeze_factor=4, num_feat=64,
+    )
+    return transformer(narrowed(net, 8), g, (13, 18))
 
 
 @architecture

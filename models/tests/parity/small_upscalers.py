@@ -151,3 +151,15 @@ class SafmnPlus(nn.Module):
     def forward(self, x):
         near = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
         return self.to_img(self.feats(self.to_feat(x))) + near
+
+
+class Espcn(nn.Module):
+    """Shi et al. 2016."""
+
+    def __init__(self, widths=(64, 32), scale=3):
+        super().__init__()
+        self.first_part = nn.Sequential(conv(1, widths[0], 5), nn.Tanh(), conv(*widths), nn.Tanh())
+        self.last_part = nn.Sequential(conv(widths[1], scale * scale), nn.PixelShuffle(scale))
+
+    def forward(self, x):
+        return self.last_part(self.first_part(x))

@@ -9,7 +9,7 @@ fn tensor(offset: i32, shape: &[i32], strides: &[i32]) -> Vec<u8> {
     let row = |values: &[i32]| [b"(".to_vec(), values.iter().flat_map(number).collect(), b"t".to_vec()].concat();
     let pickle = [
         &b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n("[..],
-        b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuK\x04tQ",
+        b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ",
         &number(&offset),
         &row(shape),
         &row(strides),
