@@ -10,7 +10,7 @@ use models::{Compute, SuperResolution, files::Tensors};
 use nodes::files::{MODEL_ENDINGS, ModelFile, is_model_name};
 use serde_json::json;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -19,9 +19,12 @@ use std::{
 /// Deepest folder that is looked into.
 const MOST_DEPTH: usize = 16;
 /// What an imported model says of itself.
-const KIND: &str = "upweave.network";
-const SCALE: &str = "upweave.scale";
-const FROM: &str = "upweave.from";
+const KIND: &str = "network";
+const SCALE: &str = "scale";
+const FROM: &str = "from";
+/// Where it says so in the metadata of a safetensors file: in one entry, since several would come in any order, and the same model
+/// is to give the same file.
+const NOTES: &str = "upweave";
 
 pub(crate) fn run(terminal: &Terminal, verb: &ModelsVerb) -> u8 {
     match verb {
@@ -90,8 +93,8 @@ fn list(terminal: &Terminal) -> u8 {
 }
 
 /// What a safetensors file says of itself.
-fn notes(path: &Path) -> HashMap<String, String> {
-    let read = || -> Option<HashMap<String, String>> {
+fn notes(path: &Path) -> BTreeMap<String, String> {
+    let read = || -> Option<BTreeMap<String, String>> {
         let mut file = fs::File::open(path).ok()?;
         let mut length = [0; 8];
         io::Read::read_exact(&mut file, &mut length).ok()?;
@@ -100,8 +103,7 @@ fn notes(path: &Path) -> HashMap<String, String> {
         io::Read::read_to_end(&mut io::Read::take(file, length.min(models::MOST_HEADER_BYTES as u64)), &mut header)
             .ok()?;
         let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
-        let notes = header.get("__metadata__")?.as_object()?.iter();
-        Some(notes.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+        serde_json::from_str(header.get("__metadata__")?.get(NOTES)?.as_str()?).ok()
     };
     read().unwrap_or_default()
 }
@@ -155,8 +157,9 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
         (SCALE, network.scale().to_string()),
         (FROM, path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
     ];
-    let notes = notes.map(|(key, value)| (key.to_owned(), value));
-    let bytes = tensors.to_safetensors(&path.display().to_string(), HashMap::from(notes)).map_err(broken)?;
+    let notes = serde_json::to_string(&BTreeMap::from(notes)).map_err(|error| Failure::internal(error.to_string()))?;
+    let notes = HashMap::from([(NOTES.to_owned(), notes)]);
+    let bytes = tensors.to_safetensors(&path.display().to_string(), notes).map_err(broken)?;
     let digest = hex(blake3::hash(&bytes).as_bytes());
     let folder = models_folder::folder().map_err(|message| Failure::new(Blame::Graph, message))?;
     let place = folder.join(format!("{name}.safetensors"));

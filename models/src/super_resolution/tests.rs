@@ -1,6 +1,7 @@
 use super::*;
 
 mod architectures;
+mod real;
 use crate::kernels::Isa;
 use crate::noise::gaussian;
 use crate::testing::{errors, exact};
