@@ -60,6 +60,7 @@ fn other_value(control: &str) -> &'static str {
         "steps" => "2",
         "tile" => "192",
         "precision" => "F32",
+        "model" => "\"mine\"",
         unknown => panic!("add a value for the control `{unknown}` to this test"),
     }
 }
