@@ -181,10 +181,11 @@ fn preserved_faces_change_nothing_but_the_faces() {
     let photo = image::open(photo).expect("UPWEAVE_DATA has the benchmarks");
     let photo = photo.resize_exact(400, 320, image::imageops::FilterType::Triangle);
     photo.to_rgb8().save(at.join("photo.png")).expect("a picture can be written");
-    let grey = photo.to_luma8();
-    let grey = models::Grey8 { width: grey.width(), height: grey.height(), pixels: grey.as_raw() };
-    let mut faces = models::faces().and_then(|detector| detector.find(&grey)).expect("the detector ships");
-    // What the node counts as a face, and a little less, as it sees the same picture in floating point.
+    let rgb = photo.to_rgb32f();
+    let planes: Vec<f32> = (0..3).flat_map(|c| rgb.pixels().map(move |pixel| pixel.0[c])).collect();
+    let picture = models::Picture::new(rgb.width(), rgb.height(), &planes).expect("planes of its size");
+    let mut faces = models::faces().and_then(|detector| detector.find(picture)).expect("the detector ships");
+    // What the node counts as a face, and a little less.
     faces.retain(|face| face.confidence > 0.2);
     let face = faces.first().expect("there is a face");
 

@@ -10,9 +10,16 @@ engine::node! {
     ///
     /// The embedded detector (SeetaFace's funnel cascade) finds frontal faces from about 20 pixels on and works on the
     /// brightness alone. Boxes reach from the eyebrows to the chin; `Guide` turns them into gentler settings.
-    pub struct FaceDetect, version 1 {
+    ///
+    /// With `model` another detector does the work: YuNet, which finds faces from 10 pixels on, turned ones too, or BlazeFace, out of a
+    /// file or imported. Large pictures are looked at in several sizes and part by part.
+    pub struct FaceDetect, version 2 {
         /// Picture to search.
         image: In<Image>,
+        /// Another detector: the name of an imported model, or a file. Empty is the imported model `faces` where there is one, else the
+        /// embedded detector.
+        #[schemars(extend("x-outside" = true))]
+        model: String,
         /// Least confidence of a face, 0 to 1. Lower finds more faces, and more that are none.
         #[schemars(range(min = 0.0, max = 1.0))]
         confidence: f64 = 0.3,
@@ -21,14 +28,19 @@ engine::node! {
     }
 }
 
-const FACES: Search = Search { kind: RegionKind::Face, detector: models::faces, digest: || Ok(models::faces_digest()) };
+const FACES: Search = Search {
+    kind: RegionKind::Face,
+    finds: models::detect::Kind::Faces,
+    usual: "faces",
+    embedded: || Ok((models::faces()?, models::faces_digest())),
+};
 
 impl Node for FaceDetect {
     type Out = Regions;
     const HEAVY: bool = true;
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        FACES.outside(self.enabled)
+        FACES.outside(&self.model, self.enabled)
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
@@ -36,6 +48,6 @@ impl Node for FaceDetect {
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Regions> {
-        FACES.run(cx, &self.image, self.enabled, self.confidence)
+        FACES.run(cx, &self.image, &self.model, self.enabled, self.confidence)
     }
 }

@@ -8,10 +8,16 @@ use engine::{
 engine::node! {
     /// Finds hands.
     ///
-    /// The model does not ship with the program; without it the run ends with the command that gets it.
-    pub struct HandDetect, version 1 {
+    /// No detector of hands ships with the program. BlazePalm out of its ONNX file is read: import it once with
+    /// `upweave models import palm_detection.onnx --name hands`, or name a file. It finds palms; boxes reach around the whole hand. Hands that
+    /// fill an eighth of the picture or more are found best.
+    pub struct HandDetect, version 2 {
         /// Picture to search.
         image: In<Image>,
+        /// The detector: the name of an imported model, or a file. Empty is the imported model `hands`; without it the run ends with the
+        /// command that gets it.
+        #[schemars(extend("x-outside" = true))]
+        model: String,
         /// Least confidence of a hand, 0 to 1. Lower finds more hands, and more that are none.
         #[schemars(range(min = 0.0, max = 1.0))]
         confidence: f64 = 0.5,
@@ -20,15 +26,19 @@ engine::node! {
     }
 }
 
-const HANDS: Search =
-    Search { kind: RegionKind::Hand, detector: models::hands, digest: || Ok(models::hands()?.digest()) };
+const HANDS: Search = Search {
+    kind: RegionKind::Hand,
+    finds: models::detect::Kind::Hands,
+    usual: "hands",
+    embedded: || Err(models::hands()),
+};
 
 impl Node for HandDetect {
     type Out = Regions;
     const HEAVY: bool = true;
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        HANDS.outside(self.enabled)
+        HANDS.outside(&self.model, self.enabled)
     }
 
     fn forecast(&self, seen: &Shapes) -> Forecast {
@@ -36,7 +46,7 @@ impl Node for HandDetect {
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Regions> {
-        HANDS.run(cx, &self.image, self.enabled, self.confidence)
+        HANDS.run(cx, &self.image, &self.model, self.enabled, self.confidence)
     }
 }
 
@@ -50,6 +60,6 @@ mod tests {
         let failure = HandDetect::default().outside().expect_err("no model ships");
         assert!(HandDetect { enabled: false, ..HandDetect::default() }.outside().is_ok());
         assert_eq!(failure.blame, Blame::Model);
-        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("upweave models pull hands")));
+        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("upweave models import FILE --name hands")));
     }
 }

@@ -1,56 +1,102 @@
 //! What the nodes share that look for things with a detector.
 
-use crate::backend;
+use crate::{
+    backend::{self, Precision},
+    files,
+};
 use engine::{
-    Cx, Forecast, In, NodeResult, Shape, Shapes,
+    Blame, Cx, Failure, Forecast, In, NodeResult, Shape, Shapes,
     digest::Digest,
     value::{Image, Region, RegionKind, Regions, Size, Type},
 };
-use models::{Detector, Grey8};
+use models::{Compute, Detector, detect::Kind};
+use std::sync::Arc;
 
 /// Looks for one kind of thing.
 pub(crate) struct Search {
     pub kind: RegionKind,
-    /// Where the detector comes from; an error when its model is not there.
-    pub detector: fn() -> models::Result<Box<dyn Detector>>,
-    /// The digest of its model.
-    pub digest: fn() -> models::Result<[u8; 32]>,
+    /// What the detector is to find.
+    pub finds: Kind,
+    /// The model of the user's folder that is taken when none is named.
+    pub usual: &'static str,
+    /// What is taken when there is none either: the detector inside the program and the digest of its model, or why there is none.
+    pub embedded: fn() -> models::Result<(&'static dyn Detector, [u8; 32])>,
+}
+
+/// Where a detector comes from.
+enum Found {
+    Embedded(&'static dyn Detector, Digest),
+    Brought(Arc<dyn Detector>, Digest),
 }
 
 impl Search {
-    /// The model that the result depends on. Nothing when nobody searches, so that no model is needed then.
-    pub(crate) fn outside(&self, enabled: bool) -> NodeResult<Vec<Digest>> {
+    /// The detector that `model` names, or the usual one.
+    fn detector(&self, model: &str) -> NodeResult<Found> {
+        let model = match model {
+            "" if files::has_model(self.usual) => self.usual,
+            "" => {
+                let (detector, digest) = (self.embedded)().map_err(backend::failure)?;
+                return Ok(Found::Embedded(detector, backend::digest(digest)));
+            }
+            model => model,
+        };
+        let (detector, digest) = files::detector(model, Compute::cpu(models::Precision::F32))?;
+        if detector.kind() != self.finds {
+            let other = match detector.kind() {
+                Kind::Faces => "faces",
+                Kind::Hands => "hands",
+            };
+            return Err(Failure::new(Blame::Model, format!("`{model}` finds {other}"))
+                .at("model")
+                .hint(format!("name a model that finds {}", self.usual)));
+        }
+        Ok(Found::Brought(detector, digest))
+    }
+
+    /// What the result depends on. Nothing when nobody searches, so that no model is needed then.
+    pub(crate) fn outside(&self, model: &str, enabled: bool) -> NodeResult<Vec<Digest>> {
         if !enabled {
             return Ok(Vec::new());
         }
-        Ok(vec![backend::digest((self.digest)().map_err(backend::failure)?)])
+        Ok(match self.detector(model)? {
+            Found::Embedded(_, digest) => vec![digest],
+            Found::Brought(_, digest) => vec![digest, Precision::F32.family()],
+        })
     }
 
-    /// What a search costs: the picture in grey, as samples and as bytes.
+    /// What a search costs: smaller pictures, and the maps of a square.
     pub(crate) fn forecast(&self, enabled: bool, seen: &Shapes) -> Forecast {
         let pixels = seen.picture_size().filter(|_| enabled).map_or(0, Size::area);
-        Forecast { working_bytes: 5 * pixels, ..Forecast::of(Shape::Small(Type::Regions)) }
+        let square = pixels.min(1 << 20) * 96;
+        Forecast { working_bytes: 5 * pixels + square, ..Forecast::of(Shape::Small(Type::Regions)) }
     }
 
     /// What there is in the picture, the surest first; nothing when not `enabled`.
-    pub(crate) fn run(&self, cx: &mut Cx<'_>, image: &In<Image>, enabled: bool, least: f64) -> NodeResult<Regions> {
+    pub(crate) fn run(
+        &self,
+        cx: &mut Cx<'_>,
+        image: &In<Image>,
+        model: &str,
+        enabled: bool,
+        least: f64,
+    ) -> NodeResult<Regions> {
         let image = cx.get(image)?;
         cx.checkpoint()?;
         if !enabled {
             return Ok(Regions { frame: image.size(), items: Vec::new() });
         }
-        let detector = (self.detector)().map_err(backend::failure)?;
-        find(&*detector, &image, self.kind, least)
+        match self.detector(model)? {
+            Found::Embedded(detector, _) => find(detector, &image, self.kind, least),
+            Found::Brought(detector, _) => find(&*detector, &image, self.kind, least),
+        }
     }
 }
 
 /// What a detector finds in a picture, the surest first.
 fn find(detector: &dyn Detector, image: &Image, kind: RegionKind, least: f64) -> NodeResult<Regions> {
     let size = image.size();
-    // Casting turns what is no number into black.
-    let pixels: Vec<u8> = image.luma().into_iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect();
-    let grey = Grey8 { width: size.width, height: size.height, pixels: &pixels };
-    let mut found = detector.find(&grey).map_err(backend::failure)?;
+    let rgb = backend::colours(image);
+    let mut found = detector.find(backend::picture(&rgb, size, (0, 0))?).map_err(backend::failure)?;
     found.retain(|f| f64::from(f.confidence) >= least && f.width > 0.0 && f.height > 0.0);
     found.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
     let items = found
@@ -67,15 +113,22 @@ mod tests {
     struct Fake;
 
     impl Detector for Fake {
-        fn find(&self, _: &Grey8<'_>) -> models::Result<Vec<models::Found>> {
-            let at = |x, confidence| models::Found { x, y: 1.0, width: 4.0, height: 5.0, confidence };
+        fn kind(&self) -> Kind {
+            Kind::Faces
+        }
+        fn find(&self, _: models::Picture<'_>) -> models::Result<Vec<models::Found>> {
+            let at = |x, confidence| models::Found {
+                x,
+                y: 1.0,
+                width: 4.0,
+                height: 5.0,
+                confidence,
+                ..models::Found::default()
+            };
             Ok(vec![at(1.0, 0.2), at(2.0, 0.6), at(3.0, 0.9)])
         }
         fn digest(&self) -> [u8; 32] {
             [0; 32]
-        }
-        fn card(&self) -> &models::Card {
-            unreachable!("not asked for here")
         }
     }
 

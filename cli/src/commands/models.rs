@@ -6,7 +6,7 @@ use crate::{
     terminal::{Terminal, print},
 };
 use engine::{Blame, Failure};
-use models::{Compute, SuperResolution, files::Tensors};
+use models::{Compute, detect::Kind};
 use nodes::files::{MODEL_ENDINGS, ModelFile, is_model_name};
 use serde_json::json;
 use std::{
@@ -112,16 +112,43 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a model is, in a line.
-fn described(network: &SuperResolution, tensors: &Tensors<'_>) -> String {
-    let reach = network.radius().map_or("overlapping tiles".to_owned(), |radius| format!("looks {radius} pixels far"));
-    let scale = if network.scale() == 1 { "restores".to_owned() } else { format!("x{}", network.scale()) };
-    format!(
-        "{}, {scale}, {} tensors, {reach}, out of {}",
-        network.architecture(),
-        tensors.names().count(),
-        tensors.format().name()
-    )
+/// What a model file is for.
+struct Known {
+    /// The name of its kind of network.
+    network: &'static str,
+    /// How much larger it makes pictures; detectors make none.
+    scale: Option<u32>,
+    /// All of it in a line.
+    about: String,
+    /// How it is used, under its name.
+    used: fn(&str) -> String,
+}
+
+/// Looks for something to use in a file. It is built to see whether that works.
+fn identified(file: &ModelFile) -> models::Result<Known> {
+    let tensors = file.tensors()?;
+    let from = format!("{} tensors, out of {}", tensors.names().count(), tensors.format().name());
+    if let Some((network, kind)) = models::detector_of(&tensors) {
+        file.detector(Compute::default())?;
+        let (finds, used): (_, fn(&str) -> String) = match kind {
+            Kind::Faces => ("faces", |name| {
+                format!("`FaceDetect(model: \"{name}\")`; under the name `faces` it is used by itself")
+            }),
+            Kind::Hands => ("hands", |name| {
+                format!("`HandDetect(model: \"{name}\")`; under the name `hands` it is used by itself")
+            }),
+        };
+        return Ok(Known { network, scale: None, about: format!("{network}, finds {finds}, {from}"), used });
+    }
+    let found = file.network(Compute::default())?;
+    let reach = found.radius().map_or("overlapping tiles".to_owned(), |radius| format!("looks {radius} pixels far"));
+    let does = if found.scale() == 1 { "restores".to_owned() } else { format!("x{}", found.scale()) };
+    Ok(Known {
+        network: found.architecture(),
+        scale: Some(found.scale()),
+        about: format!("{}, {does}, {reach}, {from}", found.architecture()),
+        used: |name| format!("`upweave upscale -n {name} PICTURE`"),
+    })
 }
 
 fn import(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> u8 {
@@ -142,7 +169,7 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     let file = ModelFile::read(path)?;
     let broken = |error: models::Error| Failure::new(Blame::Model, error.to_string());
     let tensors = file.tensors().map_err(broken)?;
-    let network = file.network(Compute::default()).map_err(broken)?;
+    let known = identified(&file).map_err(broken)?;
     let name = match name {
         Some(name) => name.to_owned(),
         None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -151,10 +178,10 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
         return Err(Failure::new(Blame::Graph, format!("a model cannot be called `{name}`"))
             .hint("choose a name without slashes, colons and endings of model files: `--name NAME`"));
     }
-    let about = described(&network, &tensors);
+    let scale = known.scale.map(|scale| scale.to_string()).unwrap_or_default();
     let notes = [
-        (KIND, network.architecture().to_owned()),
-        (SCALE, network.scale().to_string()),
+        (KIND, known.network.to_owned()),
+        (SCALE, scale),
         (FROM, path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
     ];
     let notes = serde_json::to_string(&BTreeMap::from(notes)).map_err(|error| Failure::internal(error.to_string()))?;
@@ -165,11 +192,11 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     let place = folder.join(format!("{name}.safetensors"));
     let event = |what: &str| {
         terminal.event(json!({
-            "event": what, "name": name, "network": network.architecture(), "scale": network.scale(), "bytes": bytes.len(),
+            "event": what, "name": name, "network": known.network, "scale": known.scale, "bytes": bytes.len(),
             "blake3": digest, "file": place,
         }));
         if !terminal.json() {
-            print(&format!("{}: {about}", path.display()));
+            print(&format!("{}: {}", path.display(), known.about));
             print(&format!("    {} as safetensors, blake3 {digest}", engine::bytes(bytes.len() as u64)));
         }
     };
@@ -190,7 +217,7 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     }
     event("imported");
     if !terminal.json() {
-        print(&format!("    kept in `{}`; use it with `upweave upscale -n {name} PICTURE`", place.display()));
+        print(&format!("    kept in `{}`; use it with {}", place.display(), (known.used)(&name)));
     }
     Ok(())
 }
@@ -214,14 +241,12 @@ fn scan(terminal: &Terminal, folder: &Path) -> u8 {
     files.sort();
     let mut known = 0;
     for path in &files {
-        let found = ModelFile::read(path).map_err(|failure| failure.message).and_then(|file| {
-            let tensors = file.tensors().map_err(|error| error.to_string())?;
-            let network = file.network(Compute::default()).map_err(|error| error.to_string())?;
-            Ok((described(&network, &tensors), network.architecture(), network.scale()))
-        });
-        let (network, scale, text) = match &found {
-            Ok((about, network, scale)) => (Some(*network), Some(*scale), about.clone()),
-            Err(message) => (None, None, format!("not used: {}", without_name(message))),
+        let found = ModelFile::read(path)
+            .map_err(|failure| failure.message)
+            .and_then(|file| identified(&file).map_err(|error| error.to_string()));
+        let (network, scale, text) = match found {
+            Ok(found) => (Some(found.network), found.scale, found.about),
+            Err(message) => (None, None, format!("not used: {}", without_name(&message))),
         };
         known += usize::from(network.is_some());
         terminal.event(json!({ "event": "found", "file": path, "network": network, "scale": scale, "message": text }));

@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
-use super::{Detector, Found, Grey8};
-use crate::{Card, Error, Result};
+use super::pyramid::Weights;
+use super::{Detector, Found, Kind};
+use crate::{Card, Error, Picture, Result};
 
 /// The model file and where it comes from: `weights/seetaface.md`.
 static FILE: &[u8] = include_bytes!("../../weights/seeta_fd_frontal_v1.0.bin");
@@ -50,19 +51,25 @@ impl Faces {
         Ok(Self { model, digest: Self::file_digest(), card })
     }
 
+    /// Name, size and licence.
+    pub(super) fn card(&self) -> &Card {
+        &self.card
+    }
+
     /// blake3 of the model file, which is not unpacked for this.
     pub(super) fn file_digest() -> [u8; 32] {
         *blake3::hash(FILE).as_bytes()
     }
 }
 
-impl Detector for &'static Faces {
-    fn find(&self, grey: &Grey8<'_>) -> Result<Vec<Found>> {
-        let (width, height) = (grey.width, grey.height);
-        if width == 0 || height == 0 || u64::from(width) * u64::from(height) != grey.pixels.len() as u64 {
-            return Err(Error::PictureSize { width, height, values: grey.pixels.len() });
-        }
-        let scaled = Scaled::new(grey);
+impl Detector for Faces {
+    fn kind(&self) -> Kind {
+        Kind::Faces
+    }
+
+    fn find(&self, picture: Picture<'_>) -> Result<Vec<Found>> {
+        let (width, height) = picture.size()?;
+        let scaled = Scaled::new(&grey(picture.rgb), (width, height));
         let mut detector = rustface::create_detector_with_model(self.model.clone());
         detector.set_min_face_size(SMALLEST);
         detector.set_score_thresh(THRESHOLD);
@@ -70,7 +77,9 @@ impl Detector for &'static Faces {
         detector.set_slide_window_step(4, 4);
         let faces = detector.detect(&rustface::ImageData::new(&scaled.pixels, scaled.width, scaled.height));
 
-        let mut found: Vec<Found> = faces.iter().filter_map(|face| scaled.back(face, width, height)).collect();
+        let size = (width as f32, height as f32);
+        let mut found: Vec<Found> = faces.iter().map(|face| scaled.back(face)).collect();
+        found.retain_mut(|found| found.cut(size));
         found.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         Ok(found)
     }
@@ -78,10 +87,15 @@ impl Detector for &'static Faces {
     fn digest(&self) -> [u8; 32] {
         self.digest
     }
+}
 
-    fn card(&self) -> &Card {
-        &self.card
-    }
+/// Luma (BT.601) in 8 bits. What is no number counts as black.
+fn grey(rgb: &[f32]) -> Vec<u8> {
+    let plane = rgb.len() / 3;
+    let (r, rest) = rgb.split_at(plane);
+    let (g, b) = rest.split_at(plane);
+    let luma = r.iter().zip(g).zip(b).map(|((r, g), b)| 0.299 * r + 0.587 * g + 0.114 * b);
+    luma.map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
 }
 
 /// The picture at the size that the cascade sees it: the smallest faces fill a window, unless that is too much work. At
@@ -95,23 +109,23 @@ struct Scaled {
 }
 
 impl Scaled {
-    fn new(grey: &Grey8<'_>) -> Self {
-        let area = grey.width as f32 * grey.height as f32;
+    fn new(grey: &[u8], (wide, high): (usize, usize)) -> Self {
+        let area = wide as f32 * high as f32;
         let scale = (WINDOW as f32 / SMALLEST as f32).min((AREA / area).sqrt());
-        let side = |len: u32| (len as f32 * scale).round().max(1.0) as usize;
-        let (inner_width, inner_height) = (side(grey.width), side(grey.height));
+        let side = |len: usize| (len as f32 * scale).round().max(1.0) as usize;
+        let (inner_width, inner_height) = (side(wide), side(high));
         // A picture smaller than a window has no face to find, but the cascade needs its window.
         let least = 2 * WINDOW as usize;
         let (width, height) = (inner_width.max(least), inner_height.max(least));
 
-        let across = spans(grey.width as usize, inner_width);
-        let down = spans(grey.height as usize, inner_height);
+        let across = Weights::along(wide, inner_width);
+        let down = Weights::along(high, inner_height);
         let mut pixels = vec![0; width * height];
-        let mut line = vec![0.0f32; grey.width as usize];
+        let mut line = vec![0.0f32; wide];
         for (row, span) in pixels.chunks_exact_mut(width).zip(&down) {
             line.fill(0.0);
             for (y, weight) in span.iter() {
-                let from = &grey.pixels[y * grey.width as usize..][..grey.width as usize];
+                let from = &grey[y * wide..][..wide];
                 for (sum, value) in line.iter_mut().zip(from) {
                     *sum += weight * f32::from(*value);
                 }
@@ -123,51 +137,16 @@ impl Scaled {
         Self { width: width as u32, height: height as u32, pixels, scale }
     }
 
-    /// A face in pixels of the original, cut at its edges; `None` when nothing is left of it.
-    fn back(&self, face: &rustface::FaceInfo, width: u32, height: u32) -> Option<Found> {
-        let cut = |start: i32, len: u32, end: u32| {
-            let from = (start as f32 / self.scale).clamp(0.0, end as f32);
-            let to = ((start as f32 + len as f32) / self.scale).clamp(0.0, end as f32);
-            (to > from).then_some((from, to - from))
-        };
+    /// A face in pixels of the original.
+    fn back(&self, face: &rustface::FaceInfo) -> Found {
         let area = face.bbox();
-        let (x, width) = cut(area.x(), area.width(), width)?;
-        let (y, height) = cut(area.y(), area.height(), height)?;
-        Some(Found { x, y, width, height, confidence: confidence(face.score()) })
+        let [x, y] = [area.x(), area.y()].map(|start| start as f32 / self.scale);
+        let [width, height] = [area.width(), area.height()].map(|length| length as f32 / self.scale);
+        Found { x, y, width, height, confidence: confidence(face.score()), points: Vec::new() }
     }
 }
 
 /// Maps a score to 0..1: half at 6, 0.86 at 15, 0.98 at 40.
 fn confidence(score: f64) -> f32 {
     (score * score / (score * score + 36.0)).clamp(0.0, 1.0) as f32
-}
-
-/// Which input pixels an output pixel is made of, with weights that sum to one: the area that it covers where the picture
-/// shrinks, linear interpolation where it grows.
-struct Span {
-    first: usize,
-    weights: Vec<f32>,
-}
-
-impl Span {
-    fn iter(&self) -> impl Iterator<Item = (usize, f32)> {
-        (self.first..).zip(self.weights.iter().copied())
-    }
-}
-
-fn spans(from: usize, to: usize) -> Vec<Span> {
-    let step = from as f32 / to as f32;
-    let reach = step.max(1.0);
-    let span = |i: usize| {
-        let centre = (i as f32 + 0.5) * step - 0.5;
-        let first = (centre - reach).ceil().max(0.0) as usize;
-        let last = ((centre + reach).floor().max(0.0) as usize).min(from - 1);
-        let first = first.min(last);
-        let mut weights: Vec<f32> =
-            (first..=last).map(|x| (1.0 - (x as f32 - centre).abs() / reach).max(1e-6)).collect();
-        let sum: f32 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= sum);
-        Span { first, weights }
-    };
-    (0..to).map(span).collect()
 }

@@ -1,11 +1,13 @@
 use super::*;
+use crate::Picture;
 
 #[test]
 fn any_size_is_safe() {
     let faces = faces().unwrap();
     for (width, height) in [(1, 1), (1, 500), (333, 1), (19, 21), (20, 20), (41, 39), (79, 80), (101, 67), (2000, 3)] {
-        let pixels: Vec<u8> = (0..width * height).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let found = faces.find(&Grey8 { width, height, pixels: &pixels }).unwrap();
+        let value = |i: u32| (i % (width * height)).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32;
+        let rgb: Vec<f32> = (0..3 * width * height).map(value).collect();
+        let found = faces.find(Picture::new(width, height, &rgb).unwrap()).unwrap();
         for face in found {
             assert!(face.x >= 0.0 && face.x + face.width <= width as f32 + 1e-3);
             assert!(face.y >= 0.0 && face.y + face.height <= height as f32 + 1e-3);
@@ -16,22 +18,22 @@ fn any_size_is_safe() {
 
 #[test]
 fn a_flat_picture_has_no_faces() {
-    let found = faces().unwrap().find(&Grey8 { width: 200, height: 150, pixels: &[128; 30_000] }).unwrap();
+    let found = faces().unwrap().find(Picture::new(200, 150, &[0.5; 90_000]).unwrap()).unwrap();
     assert_eq!(found, []);
 }
 
 #[test]
 fn wrong_sizes_are_errors() {
     for (width, height) in [(0, 0), (3, 3), (u32::MAX, u32::MAX)] {
-        let found = faces().unwrap().find(&Grey8 { width, height, pixels: &[0; 8] });
+        let found = faces().unwrap().find(Picture { width, height, rgb: &[0.0; 8], origin: (0, 0) });
         assert!(matches!(found, Err(Error::PictureSize { values: 8, .. })));
     }
 }
 
 #[test]
 fn hands_say_how_to_get_them() {
-    let message = hands().err().unwrap().to_string();
-    assert_eq!(message, "the model that finds hands is not installed: run `upweave models pull hands`");
+    let message = hands().to_string();
+    assert_eq!(message, "the model that finds hands is not installed: run `upweave models import FILE --name hands`");
 }
 
 #[test]
@@ -39,4 +41,149 @@ fn embedded_models_have_cards() {
     let cards = crate::cards().unwrap();
     assert_eq!(cards.iter().map(|(card, _)| card.name).collect::<Vec<_>>(), ["faithful", "detail", "faces"]);
     assert!(cards.iter().all(|(card, digest)| card.bytes > 0 && *digest != [0; 32]));
+}
+
+/// The public files, when they are there.
+fn data(path: &str) -> Option<std::path::PathBuf> {
+    let Some(root) = std::env::var_os("UPWEAVE_DATA") else {
+        println!("skipped: UPWEAVE_DATA is not set");
+        return None;
+    };
+    Some(std::path::Path::new(&root).join(path))
+}
+
+fn brought(path: &std::path::Path) -> Box<dyn Detector> {
+    let file = std::fs::read(path).unwrap();
+    let tensors = Tensors::read("detector", &file, None).unwrap();
+    detector("detector", tensors, [0; 32], Compute::default()).unwrap()
+}
+
+/// A photograph, its longest side reduced to so many pixels.
+fn photo(path: &std::path::Path, longest: u32) -> (u32, u32, Vec<f32>) {
+    let mut photo = image::open(path).unwrap().to_rgb8();
+    let (width, height) = photo.dimensions();
+    if width.max(height) > longest {
+        let scale = f64::from(longest) / f64::from(width.max(height));
+        let side = |length: u32| (f64::from(length) * scale).round() as u32;
+        photo = image::imageops::resize(&photo, side(width), side(height), image::imageops::FilterType::Triangle);
+    }
+    let (width, height) = photo.dimensions();
+    let plane = |c: usize| photo.pixels().map(move |pixel| f32::from(pixel.0[c]) / 255.0);
+    (width, height, (0..3).flat_map(plane).collect())
+}
+
+fn count(detector: &dyn Detector, photo: &(u32, u32, Vec<f32>), least: f32) -> Vec<Found> {
+    let mut found = detector.find(Picture::new(photo.0, photo.1, &photo.2).unwrap()).unwrap();
+    found.retain(|found| found.confidence > least);
+    found
+}
+
+/// What onnxruntime finds with the same files (`tests/parity/detectors.py`).
+static GOLDEN: &str = include_str!("../../tests/golden/detectors.json");
+
+/// Boxes of a photograph in the golden file: x, y, width, height, confidence.
+fn golden(network: &str, photo: &str) -> Vec<[f32; 5]> {
+    let all: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+    serde_json::from_value(all[network][photo].clone()).unwrap()
+}
+
+#[test]
+fn yunet_finds_what_onnxruntime_finds() {
+    let Some(root) = data("") else { return };
+    let yunet = brought(&root.join("weights/yunet/yunet_n.pth"));
+    assert_eq!(yunet.kind(), Kind::Faces);
+    let counts = [
+        ("faces-hands/human-samples/group-1.jpg", 15),
+        ("faces-hands/human-samples/group-3.jpg", 4),
+        ("faces-hands/human-samples/group-5.jpg", 7),
+        ("kodak/15.png", 1),
+        ("kodak/23.png", 0),
+    ];
+    for (name, faces) in counts {
+        let found = count(&*yunet, &photo(&root.join("bench").join(name), 1024), 0.6);
+        let wanted = golden("yunet", name);
+        assert_eq!((found.len(), wanted.len()), (faces, faces), "{name}");
+        for [x, y, width, height, confidence] in wanted {
+            let near = |found: &Found| {
+                let edges = [x, y, x + width, y + height];
+                let own = [found.x, found.y, found.x + found.width, found.y + found.height];
+                edges.iter().zip(own).all(|(a, b)| (a - b).abs() <= 2.0) && (confidence - found.confidence).abs() < 0.02
+            };
+            assert!(found.iter().any(near), "{name}: {x} {y} {width} {height} {confidence} in {found:?}");
+        }
+        for face in found {
+            let inside = |(x, y): &(f32, f32)| {
+                (face.x..face.x + face.width).contains(x) && (face.y..face.y + face.height).contains(y)
+            };
+            assert!(face.points.len() == 5 && face.points.iter().all(inside), "{name}: {face:?}");
+        }
+    }
+}
+
+#[test]
+fn small_faces_in_a_large_picture_are_found() {
+    let Some(root) = data("") else { return };
+    let yunet = brought(&root.join("weights/yunet/yunet_n.pth"));
+    // Faces of 40 pixels become 10, in the corner of a picture that is looked at in parts.
+    let (width, height, small) = photo(&root.join("bench/faces-hands/human-samples/group-1.jpg"), 256);
+    let (wide, high) = (3000, 2200);
+    let mut rgb = vec![0.4; (3 * wide * high) as usize];
+    let (left, top) = (2710, 1990);
+    for (i, value) in small.iter().enumerate() {
+        let i = i as u32;
+        let (c, y, x) = (i / (width * height), i / width % height, i % width);
+        rgb[((c * high + top + y) * wide + left + x) as usize] = *value;
+    }
+    let found = count(&*yunet, &(wide, high, rgb), 0.5);
+    let there = |face: &Found| face.x >= left as f32 - 5.0 && face.y >= top as f32 - 5.0 && face.width < 30.0;
+    assert!(found.len() >= 12 && found.iter().all(there), "{}: {found:?}", found.len());
+}
+
+#[test]
+fn blazeface_finds_faces() {
+    let Some(root) = data("") else { return };
+    for (file, wanted) in [
+        ("blazeface/blazeface.pth", [1, 3, 14]),
+        ("blazeface/blazefaceback.pth", [1, 3, 15]),
+        ("blazeface-zmurez/blazeface.pth", [1, 3, 13]),
+    ] {
+        let blaze = brought(&root.join("weights").join(file));
+        for (name, wanted) in
+            ["blazeface/1face.png", "blazeface/3faces.png", "human-samples/group-1.jpg"].iter().zip(wanted)
+        {
+            let found = count(&*blaze, &photo(&root.join("bench/faces-hands").join(name), 1024), 0.65);
+            assert!(found.len().abs_diff(wanted) <= wanted / 10, "{file} {name}: {}", found.len());
+            assert!(found.iter().all(|face| face.points.len() == 6));
+        }
+    }
+}
+
+#[test]
+fn blazepalm_scores_as_onnxruntime_does() {
+    let Some(root) = data("") else { return };
+    let palm = brought(&root.join("weights/blazepalm-onnx/palm_detection_barracuda.onnx"));
+    assert_eq!(palm.kind(), Kind::Hands);
+    for name in [
+        "faces-hands/pexels-hands/pexels-ricardo-utsumi-1314554.jpg",
+        "faces-hands/pexels-hands/pexels-daria-shevtsova-1578238.jpg",
+        "kodak/23.png",
+    ] {
+        // One square that shows all, so that nothing is looked at more closely.
+        let photo = photo(&root.join("bench").join(name), 128);
+        let best = count(&*palm, &photo, 0.0).first().map_or(0.0, |found| found.confidence);
+        let wanted = golden("blazepalm", name).first().map_or(0.0, |found| found[4]);
+        assert!((best - wanted).abs() <= 0.01, "{name}: {best}, not {wanted}");
+    }
+    let none = count(&*palm, &photo(&root.join("bench/kodak/23.png"), 1024), 0.5);
+    assert_eq!(none, [], "there is no hand");
+    let hands = count(&*palm, &photo(&root.join("bench/faces-hands/human-samples/ai-body.jpg"), 1024), 0.5);
+    assert!(hands.len() >= 2, "{hands:?}");
+}
+
+#[test]
+fn other_files_are_no_detectors() {
+    let file = include_bytes!("../../tests/golden/srvgg_tiny.safetensors");
+    let tensors = Tensors::read("upscaler", file, None).unwrap();
+    let message = detector("upscaler", tensors, [0; 32], Compute::default()).err().unwrap().to_string();
+    assert!(message.contains("YuNet, BlazeFace, BlazePalm"), "{message}");
 }

@@ -281,15 +281,7 @@ impl Conv2d {
         let shape = [channels_out, channels_in, window.kernel, window.kernel];
         let mut values = weights.tensor(&format!("{name}.weight"), &shape)?;
         if let Some((norm, epsilon)) = norm {
-            let vector = |what: &str| weights.tensor(&format!("{norm}.{what}"), &[channels_out]);
-            let (gain, shift) = (vector("weight")?, vector("bias")?);
-            let (mean, variance) = (vector("running_mean")?, vector("running_var")?);
-            let filter = values.len() / channels_out.max(1);
-            for (c, filter) in values.chunks_exact_mut(filter.max(1)).enumerate() {
-                let gain = gain[c] / (variance[c] + epsilon).sqrt();
-                filter.iter_mut().for_each(|value| *value *= gain);
-                bias[c] = (bias[c] - mean[c]) * gain + shift[c];
-            }
+            weights.normalise(norm, epsilon, &mut values, &mut bias)?;
         }
         Self::new(weights.compute(), &values, &bias, channels_in, window)
     }

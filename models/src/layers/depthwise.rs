@@ -18,8 +18,25 @@ impl Depthwise {
     /// # Errors
     /// When a tensor is missing or misshaped.
     pub(crate) fn load(weights: &Weights<'_>, name: &str, channels: usize, kernel: usize) -> Result<Self> {
-        let values = weights.tensor(&format!("{name}.weight"), &[channels, 1, kernel, kernel])?;
-        let bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[channels])?;
+        Self::normalised(weights, name, None, channels, kernel)
+    }
+
+    /// The same with a batch normalisation behind it, if `norm` names one and its epsilon.
+    ///
+    /// # Errors
+    /// As [`Depthwise::load`].
+    pub(crate) fn normalised(
+        weights: &Weights<'_>,
+        name: &str,
+        norm: Option<(&str, f32)>,
+        channels: usize,
+        kernel: usize,
+    ) -> Result<Self> {
+        let mut values = weights.tensor(&format!("{name}.weight"), &[channels, 1, kernel, kernel])?;
+        let mut bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[channels])?;
+        if let Some((norm, epsilon)) = norm {
+            weights.normalise(norm, epsilon, &mut values, &mut bias)?;
+        }
         Ok(Self { kernel, packed: kernels::Depthwise::new(weights.compute().isa(), &values, &bias, kernel) })
     }
 

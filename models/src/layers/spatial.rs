@@ -117,6 +117,21 @@ impl Map {
         })
     }
 
+    /// Every second pixel of each axis, from the second one on: what a convolution with a stride of 2 gives that pads as TensorFlow
+    /// does, out of the same with a stride of 1.
+    ///
+    /// # Errors
+    /// As [`Map::bilinear`].
+    pub(crate) fn every_second(&self, pool: &mut Pool) -> Result<Self> {
+        let from = self.size();
+        self.of_size((from.0 / 2, from.1 / 2), pool, |y, row| {
+            let line = self.pixels(0, 2 * y + 1, from.0);
+            for (out, pair) in row.chunks_exact_mut(self.channels).zip(line.chunks_exact(2 * self.channels)) {
+                out.copy_from_slice(&pair[self.channels..]);
+            }
+        })
+    }
+
     /// Mean and variance of each channel over all pixels.
     pub(crate) fn moments(&self) -> (Vec<f32>, Vec<f32>) {
         let (width, height) = self.size();

@@ -209,6 +209,24 @@ impl<'a> Weights<'a> {
         Ok(values)
     }
 
+    /// Puts a batch normalisation by the numbers that training has fixed, `{norm}.weight`, `.bias`, `.running_mean` and `.running_var`,
+    /// into the filters and biases of the convolution before it.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub(super) fn normalise(&self, norm: &str, epsilon: f32, filters: &mut [f32], bias: &mut [f32]) -> Result<()> {
+        let vector = |what: &str| self.tensor(&format!("{norm}.{what}"), &[bias.len()]);
+        let (gain, shift) = (vector("weight")?, vector("bias")?);
+        let (mean, variance) = (vector("running_mean")?, vector("running_var")?);
+        let filter = (filters.len() / bias.len().max(1)).max(1);
+        for (c, (filter, bias)) in filters.chunks_exact_mut(filter).zip(bias).enumerate() {
+            let gain = gain[c] / (variance[c] + epsilon).sqrt();
+            filter.iter_mut().for_each(|value| *value *= gain);
+            *bias = (*bias - mean[c]) * gain + shift[c];
+        }
+        Ok(())
+    }
+
     fn missing(&self, name: &str) -> Error {
         Error::TensorMissing { file: self.file.to_string(), tensor: format!("{}{name}", self.prefix) }
     }

@@ -31,7 +31,7 @@ pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile, is_model_name, kee
 
 pub(crate) use carry::Strip;
 pub(crate) use encode::{Encoder, Encoding, Format};
-pub(crate) use weights::network;
+pub(crate) use weights::{detector, has_model, network};
 pub(crate) use write::{OnExists, Writing, write};
 
 use crate::limits::Limits;

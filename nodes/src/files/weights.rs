@@ -1,7 +1,7 @@
 //! Files of upscalers and restorers that people bring along, as nodes name them: read once, and told from each other by their content.
 
 use engine::{Blame, Failure, NodeResult, digest::Digest};
-use models::{Compute, SuperResolution, files::Tensors};
+use models::{Compute, Detector, SuperResolution, files::Tensors};
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -93,6 +93,14 @@ impl ModelFile {
     pub fn network(&self, compute: Compute) -> models::Result<SuperResolution> {
         SuperResolution::of(&self.name, self.tensors()?, compute)
     }
+
+    /// The detector in it.
+    ///
+    /// # Errors
+    /// When it holds none that is known.
+    pub fn detector(&self, compute: Compute) -> models::Result<Box<dyn Detector>> {
+        models::detector(&self.name, self.tensors()?, self.digest().0, compute)
+    }
 }
 
 /// The other file of a pair of ncnn's, if there is one.
@@ -155,39 +163,70 @@ impl Stamp {
     }
 }
 
-/// A network that was read.
-struct Held {
+/// What was read of a file.
+struct Held<T: ?Sized> {
     stamp: Stamp,
     family: String,
     digest: Digest,
-    network: Arc<SuperResolution>,
+    content: Arc<T>,
 }
 
-/// The networks that were read last, the newest at the end. What a file says is never believed longer than it looks the same.
-static NETWORKS: Mutex<Vec<Held>> = Mutex::new(Vec::new());
+/// What was read last, the newest at the end. What a file says is never believed longer than it looks the same.
+struct Shelf<T: ?Sized>(Mutex<Vec<Held<T>>>);
 
-/// The network of a model, and the digest of its content.
+impl<T: ?Sized> Shelf<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// What `read` makes of a model, and the digest of its content.
+    fn get(
+        &self,
+        model: &str,
+        compute: &Compute,
+        read: impl FnOnce(&ModelFile) -> models::Result<Arc<T>>,
+    ) -> NodeResult<(Arc<T>, Digest)> {
+        let stamp = Stamp::of(place(model)?);
+        let family = compute.family();
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = held.iter().position(|held| held.stamp == stamp && held.family == family) {
+            let found = held.remove(index);
+            let answer = (found.content.clone(), found.digest);
+            held.push(found);
+            return Ok(answer);
+        }
+        let file = ModelFile::read(&stamp.path)?;
+        let content = read(&file).map_err(|error| crate::backend::failure(error).at("model"))?;
+        let digest = file.digest();
+        if held.len() >= HELD {
+            held.remove(0);
+        }
+        held.push(Held { stamp, family, digest, content: content.clone() });
+        Ok((content, digest))
+    }
+}
+
+/// The network of a model that enlarges or restores, and the digest of its content.
 ///
 /// # Errors
 /// When there is no such model, or it holds no network that is known.
 pub(crate) fn network(model: &str, compute: Compute) -> NodeResult<(Arc<SuperResolution>, Digest)> {
-    let stamp = Stamp::of(place(model)?);
-    let family = compute.family();
-    let mut held = NETWORKS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(index) = held.iter().position(|held| held.stamp == stamp && held.family == family) {
-        let found = held.remove(index);
-        let answer = (found.network.clone(), found.digest);
-        held.push(found);
-        return Ok(answer);
-    }
-    let file = ModelFile::read(&stamp.path)?;
-    let network = Arc::new(file.network(compute).map_err(|error| crate::backend::failure(error).at("model"))?);
-    let digest = file.digest();
-    if held.len() >= HELD {
-        held.remove(0);
-    }
-    held.push(Held { stamp, family, digest, network: network.clone() });
-    Ok((network, digest))
+    static SHELF: Shelf<SuperResolution> = Shelf::new();
+    SHELF.get(model, &compute, |file| file.network(compute.clone()).map(Arc::new))
+}
+
+/// The detector of a model, and the digest of its content.
+///
+/// # Errors
+/// When there is no such model, or it holds no detector that is known.
+pub(crate) fn detector(model: &str, compute: Compute) -> NodeResult<(Arc<dyn Detector>, Digest)> {
+    static SHELF: Shelf<dyn Detector> = Shelf::new();
+    SHELF.get(model, &compute, |file| file.detector(compute.clone()).map(Arc::from))
+}
+
+/// Whether the user's folder has a model of this name.
+pub(crate) fn has_model(name: &str) -> bool {
+    place(name).is_ok()
 }
 
 #[cfg(test)]
