@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod cache;
+mod catalog;
 mod commands;
 mod date;
 mod explain;

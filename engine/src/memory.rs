@@ -310,5 +310,9 @@ pub(crate) fn working(step: &Step) -> u64 {
 /// `420 MiB`, `1.5 GiB`.
 pub fn bytes(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
-    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+    match mib {
+        ..9.95 => format!("{mib:.1} MiB"),
+        ..1024.0 => format!("{mib:.0} MiB"),
+        _ => format!("{:.1} GiB", mib / 1024.0),
+    }
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use models::files::Tensors;
+use models::{Compute, SuperResolution, files::Tensors};
 
 fuzz_target!(|file: &[u8]| {
     let cut = file.windows(2).position(|pair| pair == b"\n\n").map(|at| file.split_at(at + 2));
@@ -17,5 +17,7 @@ fuzz_target!(|file: &[u8]| {
             let count: usize = tensor.shape().iter().product();
             assert!(tensor.values().is_none_or(|values| values.len() == count));
         }
+        _ = models::detector("fuzz", tensors.clone(), [0; 32], Compute::default());
+        _ = SuperResolution::of("fuzz", tensors, Compute::default());
     }
 });

@@ -4,6 +4,9 @@
 //! look at no statistics over space, so they run tile by tile and still give the same bits for every tile size and thread
 //! count.
 
+/// The models that are known and may be shared, as RON: `catalog.ron`.
+pub const CATALOG: &str = include_str!("../catalog.ron");
+
 mod backbone;
 pub mod bench;
 mod bicubic;

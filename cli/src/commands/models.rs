@@ -2,7 +2,7 @@
 
 use crate::{
     args::ModelsVerb,
-    models_folder,
+    catalog, models_folder,
     terminal::{Terminal, print},
 };
 use engine::{Blame, Failure};
@@ -22,6 +22,7 @@ const MOST_DEPTH: usize = 16;
 const KIND: &str = "network";
 const SCALE: &str = "scale";
 const FROM: &str = "from";
+const LICENCE: &str = "licence";
 /// Where it says so in the metadata of a safetensors file: in one entry, since several would come in any order, and the same model
 /// is to give the same file.
 const NOTES: &str = "upweave";
@@ -70,7 +71,7 @@ fn list(terminal: &Terminal) -> u8 {
         let note = |key: &str| notes.get(key).map_or("", String::as_str);
         terminal.event(json!({
             "event": "model", "name": name, "embedded": false, "network": note(KIND), "scale": note(SCALE).parse::<u32>().ok(),
-            "from": note(FROM), "bytes": bytes, "file": path,
+            "from": note(FROM), "licence": note(LICENCE), "bytes": bytes, "file": path,
         }));
         if !terminal.json() {
             let kind = if note(KIND).is_empty() { "not looked at yet" } else { note(KIND) };
@@ -79,7 +80,27 @@ fn list(terminal: &Terminal) -> u8 {
                 if note(SCALE).is_empty() { String::new() } else { format!(", x{}", note(SCALE)) }
             ));
             let from = if note(FROM).is_empty() { String::new() } else { format!(", imported from `{}`", note(FROM)) };
-            print(&format!("    {}{from}; its licence is that of whoever made it", engine::bytes(bytes)));
+            let licence = if note(LICENCE).is_empty() { "that of whoever made it" } else { note(LICENCE) };
+            print(&format!("    {}{from}; its licence is {licence}", engine::bytes(bytes)));
+        }
+    }
+    let missing = match catalog::entries() {
+        Ok(entries) => entries.into_iter().filter(|entry| imported.iter().all(|(name, _)| *name != entry.name)),
+        Err(message) => {
+            terminal.error(&message, Some("the program is damaged: install it again"));
+            return 5;
+        }
+    };
+    for entry in missing {
+        let addresses: Vec<String> = entry.addresses().collect();
+        terminal.event(json!({
+            "event": "known", "name": entry.name, "about": entry.about, "licence": entry.licence, "bytes": entry.bytes(),
+            "addresses": addresses,
+        }));
+        if !terminal.json() {
+            print(&format!("{}  {}", entry.name, entry.about));
+            print(&format!("    not here: {} to fetch, licence {}", engine::bytes(entry.bytes()), entry.licence));
+            addresses.iter().for_each(|address| print(&format!("    {address}")));
         }
     }
     if !terminal.json() {
@@ -170,9 +191,11 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     let broken = |error: models::Error| Failure::new(Blame::Model, error.to_string());
     let tensors = file.tensors().map_err(broken)?;
     let known = identified(&file).map_err(broken)?;
-    let name = match name {
-        Some(name) => name.to_owned(),
-        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    let shared = catalog::find(file.bytes());
+    let name = match (name, &shared) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(shared)) => shared.name.clone(),
+        (None, None) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     };
     if name.is_empty() || !is_model_name(&name) {
         return Err(Failure::new(Blame::Graph, format!("a model cannot be called `{name}`"))
@@ -183,6 +206,7 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
         (KIND, known.network.to_owned()),
         (SCALE, scale),
         (FROM, path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+        (LICENCE, shared.as_ref().map(|shared| shared.licence.clone()).unwrap_or_default()),
     ];
     let notes = serde_json::to_string(&BTreeMap::from(notes)).map_err(|error| Failure::internal(error.to_string()))?;
     let notes = HashMap::from([(NOTES.to_owned(), notes)]);
@@ -193,11 +217,16 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     let event = |what: &str| {
         terminal.event(json!({
             "event": what, "name": name, "network": known.network, "scale": known.scale, "bytes": bytes.len(),
-            "blake3": digest, "file": place,
+            "blake3": digest, "file": place, "licence": shared.as_ref().map(|shared| &shared.licence),
         }));
         if !terminal.json() {
             print(&format!("{}: {}", path.display(), known.about));
             print(&format!("    {} as safetensors, blake3 {digest}", engine::bytes(bytes.len() as u64)));
+            let licence =
+                shared.as_ref().map(|shared| format!("    known as `{}`, licence {}", shared.name, shared.licence));
+            print(&licence.unwrap_or_else(|| {
+                "    not in the list of known models; its licence is that of whoever made it".into()
+            }));
         }
     };
     if dry_run {

@@ -17,7 +17,7 @@ const STAGES: usize = 6;
 /// Stages whose result is halved: their maps are twice as large as those of the next one.
 const HALVED: [usize; 4] = [0, 2, 3, 4];
 /// Faces that are less sure than this are not told of.
-const LEAST: f32 = 0.3;
+const LEAST: f32 = 0.5;
 /// Added to the variance in batch normalisations.
 const EPSILON: f32 = 1e-5;
 

@@ -68,6 +68,11 @@ impl ModelFile {
         Ok(Self { file: bytes(path)?, beside, name: path.display().to_string() })
     }
 
+    /// The content of the file that was named.
+    pub fn bytes(&self) -> &[u8] {
+        &self.file
+    }
+
     /// A digest of the content.
     pub fn digest(&self) -> Digest {
         let digest = *blake3::hash(&self.file).as_bytes();
