@@ -25,8 +25,25 @@ impl Dense {
     /// # Errors
     /// When a tensor is missing or misshaped.
     pub(crate) fn of_pixels(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs, 1, 1])?;
-        let bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[outputs])?;
+        Self::normalised(weights, name, None, inputs, outputs)
+    }
+
+    /// The same with a batch normalisation behind it, if `norm` names one and its epsilon.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn normalised(
+        weights: &Weights<'_>,
+        name: &str,
+        norm: Option<(&str, f32)>,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self> {
+        let mut weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs, 1, 1])?;
+        let mut bias = weights.tensor_or_zeros(&format!("{name}.bias"), &[outputs])?;
+        if let Some((norm, epsilon)) = norm {
+            weights.normalise(norm, epsilon, &mut weight, &mut bias)?;
+        }
         Ok(Self { weight, bias })
     }
 

@@ -190,6 +190,20 @@ impl Map {
         })
     }
 
+    /// Continued to another size by zeros.
+    ///
+    /// # Errors
+    /// As [`Map::bilinear`].
+    pub(crate) fn with_zeros(&self, to: (usize, usize), pool: &mut Pool) -> Result<Self> {
+        let from = self.size();
+        self.of_size(to, pool, |y, row| {
+            row.fill(0.0);
+            if y < from.1 {
+                row[..from.0 * self.channels].copy_from_slice(&self.pixels(0, y, from.0));
+            }
+        })
+    }
+
     /// The first pixels of the map, as many as the size says.
     ///
     /// # Errors

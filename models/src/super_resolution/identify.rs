@@ -1,6 +1,6 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
-use super::{Network, craft, denoisers, dncnn, espcn, hat, imdn, plksr, rlfn, rrdb, safmn, span, srvgg, swinir};
+use super::{Network, craft, dat, denoisers, dncnn, espcn, hat, imdn, plksr, rlfn, rrdb, safmn, span, srvgg, swinir};
 use crate::files::Tensors;
 use crate::layers::Weights;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 17] = [
+const ARCHITECTURES: [&Architecture; 18] = [
     &rrdb::ARCHITECTURE,
     &srvgg::ARCHITECTURE,
     &span::ARCHITECTURE,
@@ -31,6 +31,7 @@ const ARCHITECTURES: [&Architecture; 17] = [
     &plksr::ARCHITECTURE,
     &plksr::REAL,
     &craft::ARCHITECTURE,
+    &dat::ARCHITECTURE,
     &hat::ARCHITECTURE,
     &swinir::ARCHITECTURE,
     &denoisers::DRUNET,

@@ -4,7 +4,9 @@
 //! One file for each network. It says by which tensors its files are told ([`identify::Architecture`]), finds its sizes in
 //! their shapes, and computes ([`Network`]). What all have in common, tiles above all, is in `enlarge`.
 
+mod attention;
 mod craft;
+mod dat;
 mod denoisers;
 mod dncnn;
 mod enlarge;

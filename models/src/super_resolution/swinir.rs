@@ -65,6 +65,10 @@ impl Convs {
         self.0.last().map_or(0, Conv2d::channels)
     }
 
+    pub(super) fn layers(&self) -> &[Conv2d] {
+        &self.0
+    }
+
     /// The convolutions, and a base that is added to the last.
     pub(super) fn run(&self, x: &Map, base: &Map, pool: &mut Pool) -> Result<Map> {
         let mut y: Option<Map> = None;
@@ -257,7 +261,7 @@ impl Network for SwinIr {
     fn layers(&self) -> Vec<&Conv2d> {
         let blocks = self.groups.iter().flat_map(|group| &group.blocks);
         let linear = blocks.flat_map(Block::layers);
-        let ends = self.groups.iter().map(|group| &group.end).chain([&self.end]).flat_map(|end| &end.0);
+        let ends = self.groups.iter().map(|group| &group.end).chain([&self.end]).flat_map(Convs::layers);
         [&self.first].into_iter().chain(linear).chain(ends).chain(self.upsampler.layers()).collect()
     }
 

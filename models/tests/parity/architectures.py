@@ -15,8 +15,10 @@ from spandrel.architectures.DnCNN import DnCNN
 from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
 from spandrel.architectures.SAFMN import SAFMN
+import spandrel.architectures.DAT.__arch.DAT as dat_module
 import spandrel.architectures.SCUNet.__arch.SCUNet as scunet_module
 from spandrel.architectures.CRAFT import CRAFT
+from spandrel.architectures.DAT import DAT
 from spandrel.architectures.DRUNet import DRUNet
 from spandrel.architectures.HAT import HAT
 from spandrel.architectures.SCUNet import SCUNet
@@ -277,6 +279,28 @@ def craft_x2(g):
 
 
 @architecture
+def dat_x4_shuffle(g):
+    bias = dat_module.DynamicPosBias
+    # A network of this width would have no room for distances.
+    dat_module.DynamicPosBias = lambda _, *more, **named: bias(20, *more, **named)
+    net = DAT(
+        img_size=16, embed_dim=16, split_size=[4, 8], depth=[4, 3], num_heads=[4, 2], expansion_factor=4.0, upscale=4,
+        resi_connection="3conv",
+    )
+    dat_module.DynamicPosBias = bias
+    return transformer(narrowed(net, 8), g, (13, 18))
+
+
+@architecture
+def dat_x2_direct(g):
+    net = DAT(
+        img_size=16, embed_dim=32, split_size=[2, 8], depth=[3], num_heads=[4], expansion_factor=2.0, upscale=2,
+        upsampler="pixelshuffledirect", qkv_bias=False,
+    )
+    return known(net, g, (21, 16))
+
+
+@architecture
 def drunet_colour(g):
     net = DRUNet(in_nc=4, out_nc=3, nc=[6, 8, 10, 12], nb=2, act_mode="R", downsample_mode="strideconv", upsample_mode="convtranspose")
     state = dict(randomise(net, g).state_dict())
@@ -306,7 +330,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.arch:
         state, x, y = ARCHITECTURES[name](torch.Generator().manual_seed(args.seed))
-        tensors = {k: v.contiguous().clone() for k, v in state.items() if v.is_floating_point() and not k.endswith("attn_mask")}
+        tensors = {k: v.contiguous().clone() for k, v in state.items() if v.is_floating_point() and "attn_mask" not in k}
         path = args.out / f"{name}.safetensors"
         save_file(tensors | {"in.x": x, "out.x": y.contiguous()}, path)
         size = path.stat().st_size
