@@ -20,6 +20,15 @@ impl Dense {
         Ok(Self { weight, bias })
     }
 
+    /// The same without a bias: `{name}.weight` (out, in) alone.
+    ///
+    /// # Errors
+    /// When the tensor is missing or misshaped.
+    pub(crate) fn without_bias(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        Ok(Self { weight, bias: vec![0.0; outputs] })
+    }
+
     /// The same out of the weights of a convolution of one pixel: `{name}.weight` (out, in, 1, 1).
     ///
     /// # Errors

@@ -204,6 +204,22 @@ impl Map {
         })
     }
 
+    /// The pixels of each axis in another order: the first of each of so many equal parts of it, then the second of each, and so on.
+    /// The same with as many parts as a part has pixels puts them back.
+    ///
+    /// # Errors
+    /// As [`Map::bilinear`].
+    pub(crate) fn interleaved(&self, parts: (usize, usize), pool: &mut Pool) -> Result<Self> {
+        let from = self.size();
+        let place = |at: usize, of: usize, parts: usize| at % parts * (of / parts) + at / parts;
+        self.of_size(from, pool, |y, row| {
+            let line = self.pixels(0, place(y, from.1, parts.1), from.0);
+            for (x, out) in row.chunks_exact_mut(self.channels).enumerate() {
+                out.copy_from_slice(&line[place(x, from.0, parts.0) * self.channels..][..self.channels]);
+            }
+        })
+    }
+
     /// The first pixels of the map, as many as the size says.
     ///
     /// # Errors

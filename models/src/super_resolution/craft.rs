@@ -1,7 +1,7 @@
 //! CRAFT (Li et al. 2023): attention inside rectangular windows for what is smooth, convolutions for what is not, and attention
 //! between the channels of both.
 
-use super::attention::{across_channels, distances};
+use super::attention::{Gated, across_channels, distances};
 use super::{Architecture, Network};
 use crate::Result;
 use crate::kernels::Activation;
@@ -80,8 +80,7 @@ struct Fusion {
     kv: (Conv2d, Depthwise),
     temperature: Vec<f32>,
     out: Conv2d,
-    inner: (Conv2d, Depthwise),
-    behind: Conv2d,
+    gated: Gated,
 }
 
 impl Smooth {
@@ -185,13 +184,9 @@ impl Fusion {
             }
             Ok((conv, Depthwise::load(weights, &format!("{name}.{then}"), outputs, 3)?))
         };
-        let inner = weights.width(&format!("{name}.ffn.project_in.weight"))?;
         let norm = |part: &str| LayerNorm::load(weights, &format!("{name}.{part}.body"), features, 1e-5);
-        let (out, behind) = (
-            Conv2d::found(weights, &format!("{name}.attn.project_out"), features)?,
-            Conv2d::found(weights, &format!("{name}.ffn.project_out"), inner / 2)?,
-        );
-        if out.channels() != features || behind.channels() != features {
+        let out = Conv2d::found(weights, &format!("{name}.attn.project_out"), features)?;
+        if out.channels() != features {
             return Err(weights.unsupported("the layers of its fusion are of widths that do not fit"));
         }
         Ok(Self {
@@ -200,13 +195,12 @@ impl Fusion {
             kv: pair("attn.kv", "attn.kv_dwconv", 2 * features)?,
             temperature: weights.tensor(&format!("{name}.attn.temperature"), &[heads, 1, 1])?,
             out,
-            inner: pair("ffn.project_in", "ffn.dwconv", inner)?,
-            behind,
+            gated: Gated::load(weights, &format!("{name}.ffn"), features)?,
         })
     }
 
-    fn layers(&self) -> [&Conv2d; 5] {
-        [&self.q.0, &self.kv.0, &self.out, &self.inner.0, &self.behind]
+    fn layers(&self) -> impl Iterator<Item = &Conv2d> {
+        [&self.q.0, &self.kv.0, &self.out].into_iter().chain(self.gated.layers())
     }
 
     fn run(&self, low: Map, high: &Map, pool: &mut Pool) -> Result<Map> {
@@ -227,18 +221,8 @@ impl Fusion {
         pool.give(seen);
         pool.give(low);
         let normed = second.run(&y, pool)?;
-        let mut inner = both(&self.inner, &normed, pool)?;
+        let out = self.gated.run(&normed, &y, pool)?;
         pool.give(normed);
-        let half = inner.channels / 2;
-        let mut values = inner.part(0, half, pool)?;
-        let gates = inner.part(half, half, pool)?;
-        values.activate(Activation::Gelu)?;
-        let gated = values.with(&gates, pool, |value, gate| value * gate)?;
-        pool.give(std::mem::replace(&mut inner, gated));
-        pool.give(values);
-        pool.give(gates);
-        let out = self.behind.run(&inner, Then::add(&y), pool)?;
-        pool.give(inner);
         pool.give(y);
         Ok(out)
     }

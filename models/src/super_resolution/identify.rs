@@ -1,6 +1,8 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
-use super::{Network, craft, dat, denoisers, dncnn, espcn, hat, imdn, plksr, rlfn, rrdb, safmn, span, srvgg, swinir};
+use super::{
+    Network, craft, dat, denoisers, dncnn, espcn, hat, imdn, omnisr, plksr, rlfn, rrdb, safmn, span, srvgg, swinir,
+};
 use crate::files::Tensors;
 use crate::layers::Weights;
 use crate::{Error, Result};
@@ -20,7 +22,7 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 18] = [
+const ARCHITECTURES: [&Architecture; 19] = [
     &rrdb::ARCHITECTURE,
     &srvgg::ARCHITECTURE,
     &span::ARCHITECTURE,
@@ -34,6 +36,7 @@ const ARCHITECTURES: [&Architecture; 18] = [
     &dat::ARCHITECTURE,
     &hat::ARCHITECTURE,
     &swinir::ARCHITECTURE,
+    &omnisr::ARCHITECTURE,
     &denoisers::DRUNET,
     &denoisers::SCUNET,
     &dncnn::ARCHITECTURE,

@@ -15,6 +15,7 @@ mod hat;
 mod identify;
 mod imdn;
 mod network;
+mod omnisr;
 mod plksr;
 mod rlfn;
 pub(crate) mod rrdb;

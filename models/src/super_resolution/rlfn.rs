@@ -44,6 +44,11 @@ struct Rlfn {
 struct Block {
     body: [Conv2d; 3],
     mixed: Conv2d,
+    attention: Esa,
+}
+
+/// The attention (enhanced spatial attention of Liu et al. 2020): the map made small and large again weighs itself.
+pub(super) struct Esa {
     narrow: Conv2d,
     around: Conv2d,
     halved: Conv2d,
@@ -58,21 +63,15 @@ impl Block {
         let b = conv("c2_r", a.channels())?;
         let c = conv("c3_r", b.channels())?;
         let mixed = conv("c5", features)?;
-        let narrow = conv("esa.conv1", features)?;
-        let width = narrow.channels();
-        let window = Window { kernel: 3, stride: 2, before: 0, after: 0 };
-        let halved = Conv2d::normalised(weights, &format!("{name}.esa.conv2"), None, width, width, window)?;
-        let (around, small, weighed) =
-            (conv("esa.conv_f", width)?, conv("esa.conv3", width)?, conv("esa.conv4", width)?);
-        let widths = [c.channels(), mixed.channels(), weighed.channels(), around.channels(), small.channels()];
-        if widths != [features, features, features, width, width] {
+        if [c.channels(), mixed.channels()] != [features; 2] {
             return Err(weights.unsupported("the layers of its blocks are of widths that do not fit each other"));
         }
-        Ok(Self { body: [a, b, c], mixed, narrow, around, halved, small, weighed })
+        let attention = Esa::load(weights, &format!("{name}.esa"), features)?;
+        Ok(Self { body: [a, b, c], mixed, attention })
     }
 
     fn layers(&self) -> impl Iterator<Item = &Conv2d> {
-        self.body.iter().chain([&self.mixed, &self.narrow, &self.around, &self.weighed])
+        self.body.iter().chain([&self.mixed]).chain(self.attention.layers())
     }
 
     fn run(&self, input: Map, pool: &mut Pool) -> Result<Map> {
@@ -85,12 +84,32 @@ impl Block {
         pool.give(input);
         let mixed = self.mixed.run(&z, Then::NOTHING, pool)?;
         pool.give(z);
-        let out = self.attention(&mixed, pool)?;
+        let out = self.attention.run(&mixed, pool)?;
         pool.give(mixed);
         Ok(out)
     }
+}
 
-    fn attention(&self, x: &Map, pool: &mut Pool) -> Result<Map> {
+impl Esa {
+    /// Reads `{name}.conv1` to `{name}.conv4` and `{name}.conv_f`.
+    pub(super) fn load(weights: &Weights<'_>, name: &str, features: usize) -> Result<Self> {
+        let conv = |part: &str, inputs: usize| Conv2d::found(weights, &format!("{name}.{part}"), inputs);
+        let narrow = conv("conv1", features)?;
+        let width = narrow.channels();
+        let window = Window { kernel: 3, stride: 2, before: 0, after: 0 };
+        let halved = Conv2d::normalised(weights, &format!("{name}.conv2"), None, width, width, window)?;
+        let (around, small, weighed) = (conv("conv_f", width)?, conv("conv3", width)?, conv("conv4", width)?);
+        if [weighed.channels(), around.channels(), small.channels()] != [features, width, width] {
+            return Err(weights.unsupported("the layers of its attention are of widths that do not fit each other"));
+        }
+        Ok(Self { narrow, around, halved, small, weighed })
+    }
+
+    pub(super) fn layers(&self) -> [&Conv2d; 3] {
+        [&self.narrow, &self.around, &self.weighed]
+    }
+
+    pub(super) fn run(&self, x: &Map, pool: &mut Pool) -> Result<Map> {
         let narrow = self.narrow.run(x, Then::NOTHING, pool)?;
         // The attention needs a few pixels to look at.
         let (width, height) = narrow.size();

@@ -21,6 +21,7 @@ from spandrel.architectures.CRAFT import CRAFT
 from spandrel.architectures.DAT import DAT
 from spandrel.architectures.DRUNet import DRUNet
 from spandrel.architectures.HAT import HAT
+from spandrel.architectures.OmniSR import OmniSR
 from spandrel.architectures.SCUNet import SCUNet
 from spandrel.architectures.SPAN import SPAN
 from spandrel.architectures.SwinIR import SwinIR
@@ -298,6 +299,17 @@ def dat_x2_direct(g):
         upsampler="pixelshuffledirect", qkv_bias=False,
     )
     return known(net, g, (21, 16))
+
+
+@architecture
+def omnisr_x4(g):
+    return known(OmniSR(num_feat=12, block_num=2, res_num=2, window_size=4, up_scale=4), g, (25, 18))
+
+
+@architecture
+def omnisr_x2_plain(g):
+    """Without distances, which alone would tell the size of the windows."""
+    return known(OmniSR(num_feat=24, block_num=1, res_num=1, pe=False, window_size=8, up_scale=2, bias=False), g, (19, 33))
 
 
 @architecture
