@@ -260,13 +260,16 @@ impl Sight for BlazeFace {
     }
 }
 
+/// A convolution with the slopes behind it, and the blocks that follow.
+type Rise = ((Conv2d, Vec<f32>), Vec<Block>);
+
 /// A network for palms, by the names of its ONNX file.
 pub(super) struct BlazePalm {
     first: (Conv2d, Vec<f32>),
     /// The blocks on the way down, each level up to its result.
     down: Vec<Vec<Block>>,
     /// On the way up again: what brings the coarser map to the width of the finer one, and the blocks behind their sum.
-    up: Vec<((Conv2d, Vec<f32>), Vec<Block>)>,
+    up: Vec<Rise>,
     /// Of the finer map, and of the coarser one.
     heads: [Head; 2],
 }

@@ -135,7 +135,8 @@ fn square(
         let y = place(y, before[1], &rows);
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
             let colour = |c: usize| match (place(x, before[0], &columns), y) {
-                // What is no number counts as black.
+                // What is no number counts as black, which a clamp would keep.
+                #[allow(clippy::manual_clamp)]
                 (Some(x), Some(y)) => planes[(c * height + y) * width + x].max(0.0).min(1.0),
                 _ => 0.0,
             };
