@@ -12,6 +12,9 @@ use engine::{
 use models::{Compute, Detector, detect::Kind};
 use std::sync::Arc;
 
+/// A detector inside the program, and the digest of its model.
+pub(crate) type Embedded = (&'static dyn Detector, [u8; 32]);
+
 /// Looks for one kind of thing.
 pub(crate) struct Search {
     pub kind: RegionKind,
@@ -20,7 +23,7 @@ pub(crate) struct Search {
     /// The model of the user's folder that is taken when none is named.
     pub usual: &'static str,
     /// What is taken when there is none either: the detector inside the program and the digest of its model, or why there is none.
-    pub embedded: fn() -> models::Result<(&'static dyn Detector, [u8; 32])>,
+    pub embedded: fn() -> models::Result<Embedded>,
 }
 
 /// Where a detector comes from.
