@@ -1,8 +1,8 @@
 //! The upscalers and restorers that people bring along: networks that enlarge by a fixed factor or not at all, found from the
 //! names and shapes of their tensors.
 //!
-//! One file for each network. It says by which tensors its files are told ([`identify::Architecture`]), finds its sizes in
-//! their shapes, and computes ([`Network`]). What all have in common, tiles above all, is in `enlarge`.
+//! One file for each network. It says by which tensors its files are told (`identify::Architecture`), finds its sizes in
+//! their shapes, and computes (`Network`). What all have in common, tiles above all, is in `enlarge`.
 
 mod attention;
 mod craft;
