@@ -17,7 +17,7 @@ pub(super) trait Sight: Send + Sync {
     /// What the sides of a square must be multiples of, where it may be smaller.
     fn align(&self) -> usize;
 
-    /// The largest pixels of the picture per pixel of a square, and the other way round: how closely it is looked at least.
+    /// Pixels of the closest level per pixel of the picture: 1 looks at every pixel, less at smaller pictures only.
     fn closest(&self) -> f32;
 
     /// Whether it sees squares of one size only: smaller pictures are enlarged, and lie in the middle.
@@ -135,8 +135,8 @@ fn square(
         let y = place(y, before[1], &rows);
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
             let colour = |c: usize| match (place(x, before[0], &columns), y) {
-                // What is no number counts as black, which a clamp would keep.
-                #[allow(clippy::manual_clamp)]
+                // What is no number counts as black.
+                #[allow(clippy::manual_clamp, reason = "a clamp keeps what is no number")]
                 (Some(x), Some(y)) => planes[(c * height + y) * width + x].max(0.0).min(1.0),
                 _ => 0.0,
             };

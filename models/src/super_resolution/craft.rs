@@ -2,6 +2,7 @@
 //! between the channels of both.
 
 use super::attention::{Gated, across_channels, distances};
+use super::network::MEAN;
 use super::{Architecture, Network};
 use crate::Result;
 use crate::kernels::Activation;
@@ -24,9 +25,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     is: |_| true,
     load: |weights| Ok(Box::new(Craft::load(&weights.on_processor())?)),
 };
-
-/// Mean of red, green and blue that pictures are moved by.
-const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
 
 /// Pictures are continued to whole squares of so many pixels, and by one pixel at least.
 const SQUARE: usize = 16;

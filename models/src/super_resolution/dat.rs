@@ -2,6 +2,7 @@
 //! attention between channels by turns. Convolutions beside each attention and the attention weigh each other.
 
 use super::attention::{across_channels, distances};
+use super::network::mean;
 use super::swinir::Convs;
 use super::upsampler::Upsampler;
 use super::{Architecture, Network};
@@ -25,9 +26,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     is: |_| true,
     load: |weights| Ok(Box::new(Dat::load(&weights.on_processor())?)),
 };
-
-/// Mean of red, green and blue that pictures are moved by; grey ones are not.
-const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
 
 /// Added to variances.
 const EPSILON: f32 = 1e-5;
@@ -310,10 +308,6 @@ impl Dat {
             features,
         })
     }
-
-    fn mean(&self, c: usize) -> f32 {
-        if self.colours == 3 { MEAN[c] } else { 0.0 }
-    }
 }
 
 /// Rows and columns of the windows: one more than the greatest distance, which is the last in the list of all.
@@ -364,7 +358,7 @@ impl Network for Dat {
     }
 
     fn enlarged(&self, mut x: Map, pool: &mut Pool) -> Result<Map> {
-        x.change(|c, value| value - self.mean(c))?;
+        x.change(|c, value| value - mean(self.colours, c))?;
         let first = self.first.run(&x, Then::NOTHING, pool)?;
         let mut y = self.before.run(&first, pool)?;
         for group in &self.groups {
@@ -383,7 +377,7 @@ impl Network for Dat {
         pool.give(first);
         let mut out = self.upsampler.run(sum, &x, pool)?;
         pool.give(x);
-        out.change(|c, value| value + self.mean(c))?;
+        out.change(|c, value| value + mean(self.colours, c))?;
         Ok(out)
     }
 }

@@ -4,6 +4,14 @@ use crate::layers::{Conv2d, Map, Pool, Region};
 use crate::picture::zeros;
 use crate::{Result, planes};
 
+/// Mean of red, green and blue over the photographs of DIV2K, that many networks move pictures by.
+pub(super) const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
+
+/// The mean of a channel; grey pictures are not moved.
+pub(super) fn mean(colours: usize, c: usize) -> f32 {
+    if colours == 3 { MEAN[c] } else { 0.0 }
+}
+
 /// An upscaler. Most look at no statistics over space: run on cells with a margin of their [`Network::radius`], they give the same
 /// bits as on the whole picture. Others have no radius; they run on overlapping cells, which are blended.
 pub(crate) trait Network: Send + Sync {

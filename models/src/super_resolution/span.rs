@@ -1,5 +1,6 @@
 //! SPAN (Wan et al. 2024): blocks of three convolutions whose result weighs itself, without parameters for that.
 
+use super::network::MEAN;
 use super::{Architecture, Network};
 use crate::Result;
 use crate::layers::{Conv2d, Map, Pool, Then, Weights, Window, sigmoid};
@@ -19,9 +20,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     load: |weights| Ok(Box::new(Span::load(&weights.on_processor())?)),
 };
 
-/// Mean of red, green and blue that pictures are moved by before anything else, and the range that they are stretched to. Every
-/// published network has these.
-const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
+/// Pictures are stretched to this range, once they are moved by the mean. Every published network has both.
 const RANGE: f32 = 255.0;
 
 /// Blocks.

@@ -1,6 +1,7 @@
 //! SwinIR (Liang et al. 2021): groups of blocks with attention inside windows, every second one with moved windows, and one of
 //! four ways to enlarge.
 
+use super::network::mean;
 use super::upsampler::Upsampler;
 use super::{Architecture, Network, hat};
 use crate::Result;
@@ -22,9 +23,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     is: |tensors| tensors.get("layers.0.residual_group.overlap_attn.qkv.weight").is_none(),
     load: |weights| Ok(Box::new(SwinIr::load(&weights.on_processor())?)),
 };
-
-/// Mean of red, green and blue that pictures are moved by; grey ones are not.
-const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
 
 /// The network.
 pub(super) struct SwinIr {
@@ -238,10 +236,6 @@ impl SwinIr {
             range: if window == 7 { 255.0 } else { 1.0 },
         })
     }
-
-    fn mean(&self, c: usize) -> f32 {
-        if self.colours == 3 { MEAN[c] } else { 0.0 }
-    }
 }
 
 impl Network for SwinIr {
@@ -280,7 +274,7 @@ impl Network for SwinIr {
         let whole = |of: usize| of.next_multiple_of(self.window);
         let mut x = input.mirrored((whole(width), whole(height)), pool)?;
         pool.give(input);
-        x.change(|c, value| (value - self.mean(c)) * self.range)?;
+        x.change(|c, value| (value - mean(self.colours, c)) * self.range)?;
         let first = self.first.run(&x, Then::NOTHING, pool)?;
         let mut y = match &self.before {
             Some(norm) => norm.run(&first, pool)?,
@@ -302,7 +296,7 @@ impl Network for SwinIr {
         pool.give(first);
         let mut out = self.upsampler.run(sum, &x, pool)?;
         pool.give(x);
-        out.change(|c, value| value / self.range + self.mean(c))?;
+        out.change(|c, value| value / self.range + mean(self.colours, c))?;
         out.cropped((width * self.scale(), height * self.scale()), pool)
     }
 }
