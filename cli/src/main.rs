@@ -6,7 +6,9 @@ mod cache;
 mod catalog;
 mod commands;
 mod date;
+mod download;
 mod explain;
+mod installed;
 mod job;
 mod library;
 mod memory;
@@ -35,12 +37,26 @@ fn main() -> ExitCode {
         Verb::Watch(args) => args.machine.threads,
         _ => None,
     };
+    let offline = match &cli.verb {
+        Verb::Upscale(args) => args.machine.offline,
+        Verb::Run(args) => args.machine.offline,
+        Verb::Watch(args) => args.machine.offline,
+        Verb::Models(args) => args.offline,
+        _ => false,
+    };
+    if offline {
+        download::go_offline();
+    }
     limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
     engine::silence_contained();
-    if let Ok(folder) = models_folder::folder() {
-        nodes::files::keep_models_in(folder);
-    }
     let terminal = terminal::Terminal::new(cli.talk);
+    if let Ok(own) = models_folder::folder() {
+        let others = models_folder::others(&own).unwrap_or_else(|message| {
+            terminal.warning(&message, "until it is mended, models of other programs are not found");
+            Vec::new()
+        });
+        nodes::files::keep_models_in(nodes::files::Places { own, others, fetchable: models_folder::fetchable });
+    }
     if let Err(message) = models::kernels::Isa::asked() {
         terminal.error(&message, Some("leave the variable out to use the best set"));
         return ExitCode::from(2);
@@ -51,7 +67,7 @@ fn main() -> ExitCode {
         Verb::Watch(args) => commands::watch::run(&terminal, &stop::Stop::listen(), &args),
         Verb::Graph(verb) => commands::graph::run(&terminal, &verb),
         Verb::Nodes { name } => commands::nodes::run(&terminal, name.as_deref()),
-        Verb::Models(verb) => commands::models::run(&terminal, &verb),
+        Verb::Models(args) => commands::models::run(&terminal, &args),
         Verb::Cache(verb) => commands::cache::run(&terminal, &verb),
         Verb::Inspect { file } => commands::inspect::run(&terminal, &file),
         Verb::Limits => commands::limits::run(),

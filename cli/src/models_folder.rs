@@ -1,9 +1,14 @@
-//! The user's folder of models, and what lies in it.
+//! The user's folder of models, what lies in it, and which folders of other programs are looked into besides.
 
+use nodes::files::Fetchable;
+use serde::Deserialize;
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
+
+/// The file in the user's folder of models that names those of other programs.
+const PLACES: &str = "places.ron";
 
 /// Where imported models are kept: `UPWEAVE_MODELS`, or the place that the system has for data of programs.
 ///
@@ -30,13 +35,68 @@ pub(crate) fn folder() -> Result<PathBuf, String> {
         .ok_or_else(|| "there is no folder for models; name one with the variable `UPWEAVE_MODELS`".to_owned())
 }
 
-/// The imported models: names and files, in the order of the alphabet.
+/// `places.ron`: where models of other programs lie.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Others {
+    /// Folders of ComfyUI, Automatic1111 and its kin, caches of Hugging Face, `extra_model_paths.yaml`, or any folder of models.
+    folders: Vec<String>,
+    /// Whether the cache of Hugging Face is looked into.
+    hugging_face: bool,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self { folders: Vec::new(), hugging_face: true }
+    }
+}
+
+/// The folders of other programs in which models are looked for: those of `UPWEAVE_MODEL_PATHS`, those of `places.ron`, and the cache
+/// of Hugging Face where it is there.
+///
+/// # Errors
+/// When `places.ron` cannot be read.
+pub(crate) fn others(own: &Path) -> Result<Vec<PathBuf>, String> {
+    let file = own.join(PLACES);
+    let wrong = |what: String| format!("`{}`: {what}", file.display());
+    let others: Others = match fs::read_to_string(&file) {
+        Ok(text) => ron::from_str(&text).map_err(|error| wrong(error.to_string()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Others::default(),
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    let listed = env::var_os("UPWEAVE_MODEL_PATHS").unwrap_or_default();
+    let mut places: Vec<PathBuf> = env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
+    places.extend(others.folders.iter().map(|folder| match (folder.strip_prefix("~/"), env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => own.join(folder),
+    }));
+    places.extend(hugging_face().filter(|_| others.hugging_face));
+    Ok(places)
+}
+
+/// The cache of Hugging Face, if there is one.
+fn hugging_face() -> Option<PathBuf> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let hub = variable("HF_HUB_CACHE").or_else(|| Some(variable("HF_HOME")?.join("hub")));
+    let hub = hub.or_else(|| Some(env::home_dir()?.join(".cache/huggingface/hub")));
+    hub.filter(|hub| hub.is_dir())
+}
+
+/// What is known of a model that can be fetched.
+pub(crate) fn fetchable(name: &str) -> Option<Fetchable> {
+    let entry = crate::catalog::named(name)?;
+    let file = entry.files.first()?;
+    Some(Fetchable { file: file.0.clone(), bytes: file.1, how: entry.how() })
+}
+
+/// The models in the user's folder: names and files, or folders, in the order of the alphabet.
 pub(crate) fn imported(folder: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let named = entries.filter_map(|entry| {
         let path = entry.ok()?.path();
-        let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?.to_owned();
-        nodes::files::is_model_name(&name).then_some((name, path))
+        let file = path.file_name()?.to_str()?;
+        let name = if path.is_dir() { file } else { file.strip_suffix(".safetensors")? }.to_owned();
+        crate::catalog::is_plain_name(&name).then_some((name, path))
     });
     let mut found: Vec<_> = named.collect();
     found.sort();

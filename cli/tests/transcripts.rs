@@ -132,6 +132,9 @@ fn transcript(command: &str, folder: &Path) -> String {
         .env("COLUMNS", "100")
         .env("UPWEAVE_CACHE", cache(folder))
         .env("UPWEAVE_MODELS", models(folder))
+        .env("HF_HUB_CACHE", folder.with_file_name("no-hub"))
+        .env_remove("UPWEAVE_MODEL_PATHS")
+        .env_remove("UPWEAVE_CATALOG")
         .stdin(stdin)
         .output()
         .expect("the program starts");

@@ -67,7 +67,7 @@ pub enum Error {
         wanted: String,
     },
     /// A model that does not ship with the program is not there.
-    #[error("the model that {purpose} is not installed: run `upweave models import FILE --name {model}`")]
+    #[error("the model that {purpose} is not installed: run `upweave models pull {model}`")]
     ModelMissing {
         /// The name to pull.
         model: &'static str,

@@ -84,7 +84,9 @@ pub(crate) fn failure(error: models::Error) -> Failure {
     };
     let hint = match &error {
         models::Error::TooLarge { .. } => Some("make a smaller picture, or close other programs".to_owned()),
-        models::Error::ModelMissing { model, .. } => Some(format!("run `upweave models import FILE --name {model}`")),
+        models::Error::ModelMissing { model, .. } => {
+            Some(files::how(model).unwrap_or_else(|| format!("run `upweave models pull {model}`")))
+        }
         _ => None,
     };
     let message = match &error {
@@ -202,6 +204,6 @@ mod tests {
     fn a_missing_model_names_the_command() {
         let failure = failure(models::Error::ModelMissing { model: "hands", purpose: "finds hands" });
         assert_eq!(failure.blame, Blame::Model);
-        assert_eq!(failure.hint.as_deref(), Some("run `upweave models import FILE --name hands`"));
+        assert_eq!(failure.hint.as_deref(), Some("run `upweave models pull hands`"));
     }
 }

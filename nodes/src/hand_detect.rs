@@ -8,13 +8,13 @@ use engine::{
 engine::node! {
     /// Finds hands.
     ///
-    /// No detector of hands ships with the program. BlazePalm out of its ONNX file is read: import it once with
-    /// `upweave models import palm_detection.onnx --name hands`, or name a file. It finds palms; boxes reach around the whole hand. Hands that
+    /// No detector of hands ships with the program. `upweave models pull hands` fetches BlazePalm once; its ONNX file can be imported or
+    /// named, too. It finds palms; boxes reach around the whole hand. Hands that
     /// fill an eighth of the picture or more are found best.
     pub struct HandDetect, version 2 {
         /// Picture to search.
         image: In<Image>,
-        /// The detector: the name of an imported model, or a file. Empty is the imported model `hands`; without it the run ends with the
+        /// The detector: the name of a model that is kept, or a file. Empty is the model `hands`; without it the run ends with the
         /// command that gets it.
         #[schemars(extend("x-outside" = true))]
         model: String,
@@ -60,6 +60,6 @@ mod tests {
         let failure = HandDetect::default().outside().expect_err("no model ships");
         assert!(HandDetect { enabled: false, ..HandDetect::default() }.outside().is_ok());
         assert_eq!(failure.blame, Blame::Model);
-        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("upweave models import FILE --name hands")));
+        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("upweave models pull hands")));
     }
 }

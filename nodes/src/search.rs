@@ -36,7 +36,7 @@ impl Search {
     /// The detector that `model` names, or the usual one.
     fn detector(&self, model: &str) -> NodeResult<Found> {
         let model = match model {
-            "" if files::has_model(self.usual) => self.usual,
+            "" if files::has_own(self.usual) => self.usual,
             "" => {
                 let (detector, digest) = (self.embedded)().map_err(backend::failure)?;
                 return Ok(Found::Embedded(detector, backend::digest(digest)));

@@ -4,6 +4,7 @@ use crate::{
     args::{Controls, Machine, Quality, Shown, Style, Upscale, Writing},
     batch::{Batch, Given, Output, Progress},
     cache::Kept,
+    catalog,
     job::{self, Recipe, Saving},
     library, models_folder,
     naming::{self, Naming},
@@ -257,20 +258,25 @@ fn chosen(terminal: &Terminal, args: &Upscale) -> Result<Chosen, Refused> {
         return Ok(Chosen { graph: usual, style: Some(style), model: None });
     }
     if let Some((_, style)) = NCNN_MODELS.iter().find(|(model, _)| name.starts_with(model)) {
-        terminal.note(&format!(
-            "there is no model `{name}` here; the type `{}` does its job. `upweave models import FILE` brings the model along",
-            style.name()
-        ));
+        let how = match catalog::named(name) {
+            Some(_) => format!("`upweave models pull {name}` fetches the model"),
+            None => "`upweave models import FILE` brings the model along".to_owned(),
+        };
+        terminal.note(&format!("there is no model `{name}` here; the type `{}` does its job. {how}", style.name()));
         return Ok(Chosen { graph: usual, style: Some(*style), model: None });
     }
     if graphs::find(name).is_some() || name.ends_with(".ron") {
         return Ok(Chosen { graph: name.clone(), style, model: None });
     }
+    if let Some(entry) = catalog::named(name) {
+        let failure = engine::Failure::new(engine::Blame::Model, format!("the model `{name}` is not installed"));
+        return Err(Refused::Model(failure.hint(entry.how())));
+    }
     let types: Vec<&str> = Style::value_variants().iter().map(|style| style.name()).collect();
     Err(Refused::hint(
         format!("there is no model `{name}`"),
         format!(
-            "`-n` takes a model file, an imported model (`upweave models list`), a type ({}) or a shipped graph",
+            "`-n` takes a model file, a model by name (`upweave models list`), a type ({}) or a shipped graph",
             types.join(", ")
         ),
     ))
@@ -289,11 +295,13 @@ fn model(args: &Upscale, name: &str) -> Result<Option<Model>, Refused> {
             job::path_text(&file)?.to_owned()
         }
         None if nodes::files::is_model_name(name) => {
-            let imported = models_folder::folder().map(|folder| models_folder::imported(&folder)).unwrap_or_default();
-            if !imported.iter().any(|(imported, _)| imported == name) {
-                return Ok(None);
+            let there = nodes::files::locate(name, Some(nodes::files::Purpose::Upscaler)).map_err(Refused::Model)?;
+            match there {
+                Some(_) => name.to_owned(),
+                // A file without an ending, in a folder.
+                None if name.contains('/') && Path::new(name).is_file() => format!("./{name}"),
+                None => return Ok(None),
             }
-            name.to_owned()
         }
         None if Path::new(name).is_file() || !name.ends_with(".ron") => name.to_owned(),
         None => return Ok(None),

@@ -33,7 +33,7 @@ fn wrong_sizes_are_errors() {
 #[test]
 fn hands_say_how_to_get_them() {
     let message = hands().to_string();
-    assert_eq!(message, "the model that finds hands is not installed: run `upweave models import FILE --name hands`");
+    assert_eq!(message, "the model that finds hands is not installed: run `upweave models pull hands`");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod iptc;
 mod jpeg;
 mod jxl;
 mod pixels;
+mod places;
 mod png;
 mod tags;
 #[cfg(test)]
@@ -27,11 +28,13 @@ mod weights;
 mod write;
 mod xmp;
 
-pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile, is_model_name, keep_models_in};
+pub use places::{Fetchable, Placed, Places, Purpose, contents, is_model_name, keep_models_in, locate};
+pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile};
 
 pub(crate) use carry::Strip;
 pub(crate) use encode::{Encoder, Encoding, Format};
-pub(crate) use weights::{detector, has_model, network};
+pub(crate) use places::{has_own, how};
+pub(crate) use weights::{detector, network};
 pub(crate) use write::{OnExists, Writing, write};
 
 use crate::limits::Limits;

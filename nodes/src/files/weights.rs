@@ -1,12 +1,13 @@
 //! Files of upscalers and restorers that people bring along, as nodes name them: read once, and told from each other by their content.
 
+use super::places::{self, Purpose, is_model_name};
 use engine::{Blame, Failure, NodeResult, digest::Digest};
 use models::{Compute, Detector, SuperResolution, files::Tensors};
 use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -19,35 +20,17 @@ const HELD: usize = 2;
 /// Endings of files that hold weights. What has none of them is the name of a model in the user's folder.
 pub const MODEL_ENDINGS: [&str; 7] = ["safetensors", "pth", "pt", "ckpt", "onnx", "param", "bin"];
 
-/// The user's folder of models. Set by the program, once, before anything runs.
-static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-
-/// Says where models are looked for that are called by their name. Only the first call counts.
-pub fn keep_models_in(folder: PathBuf) {
-    _ = FOLDER.set(folder);
-}
-
-/// Whether this is a name that only the user's folder of models gives a meaning, and no path.
-pub fn is_model_name(model: &str) -> bool {
-    !model.contains(['/', '\\', ':', '\0']) && !model.starts_with('.') && !has_ending(model)
-}
-
-fn has_ending(model: &str) -> bool {
+pub(super) fn has_ending(model: &str) -> bool {
     let ending = Path::new(model).extension().and_then(|ending| ending.to_str());
     ending.is_some_and(|ending| MODEL_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// The file of a model.
-fn place(model: &str) -> NodeResult<PathBuf> {
+/// The file of a model: a name means one that is kept, with `wanted` only one that may be used so.
+fn place(model: &str, wanted: Option<Purpose>) -> NodeResult<PathBuf> {
     if !is_model_name(model) {
         return Ok(PathBuf::from(model));
     }
-    let place = FOLDER.get().map(|folder| folder.join(format!("{model}.safetensors")));
-    place.filter(|place| place.is_file()).ok_or_else(|| {
-        Failure::new(Blame::Model, format!("there is no model `{model}`"))
-            .at("model")
-            .hint("`upweave models list` shows those that there are, `upweave models import FILE` adds one; a file is named with its ending")
-    })
+    places::locate(model, wanted)?.ok_or_else(|| places::missing(model))
 }
 
 /// The bytes of a model.
@@ -188,10 +171,11 @@ impl<T: ?Sized> Shelf<T> {
     fn get(
         &self,
         model: &str,
+        wanted: Option<Purpose>,
         compute: &Compute,
         read: impl FnOnce(&ModelFile) -> models::Result<Arc<T>>,
     ) -> NodeResult<(Arc<T>, Digest)> {
-        let stamp = Stamp::of(place(model)?);
+        let stamp = Stamp::of(place(model, wanted)?);
         let family = compute.family();
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = held.iter().position(|held| held.stamp == stamp && held.family == family) {
@@ -217,7 +201,7 @@ impl<T: ?Sized> Shelf<T> {
 /// When there is no such model, or it holds no network that is known.
 pub(crate) fn network(model: &str, compute: Compute) -> NodeResult<(Arc<SuperResolution>, Digest)> {
     static SHELF: Shelf<SuperResolution> = Shelf::new();
-    SHELF.get(model, &compute, |file| file.network(compute.clone()).map(Arc::new))
+    SHELF.get(model, Some(Purpose::Upscaler), &compute, |file| file.network(compute.clone()).map(Arc::new))
 }
 
 /// The detector of a model, and the digest of its content.
@@ -226,27 +210,12 @@ pub(crate) fn network(model: &str, compute: Compute) -> NodeResult<(Arc<SuperRes
 /// When there is no such model, or it holds no detector that is known.
 pub(crate) fn detector(model: &str, compute: Compute) -> NodeResult<(Arc<dyn Detector>, Digest)> {
     static SHELF: Shelf<dyn Detector> = Shelf::new();
-    SHELF.get(model, &compute, |file| file.detector(compute.clone()).map(Arc::from))
-}
-
-/// Whether the user's folder has a model of this name.
-pub(crate) fn has_model(name: &str) -> bool {
-    place(name).is_ok()
+    SHELF.get(model, None, &compute, |file| file.detector(compute.clone()).map(Arc::from))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_no_paths() {
-        for name in ["4x-UltraSharp", "my model", "a.b"] {
-            assert!(is_model_name(name), "{name}");
-        }
-        for path in ["a/b", "a\\b", "C:x", ".hidden", "../x", "x.pth", "x.PTH", "x.safetensors", "x.param"] {
-            assert!(!is_model_name(path), "{path}");
-        }
-    }
 
     #[test]
     fn what_is_missing_is_said() {

@@ -1,5 +1,9 @@
 //! What was typed. What it means is for [`job`](crate::job) to say.
 
+mod models;
+
+pub(crate) use models::{Models, ModelsVerb, Pull};
+
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::{path::PathBuf, time::Duration};
 
@@ -80,9 +84,8 @@ pub(crate) enum Verb {
         /// The kind to show
         name: Option<String>,
     },
-    /// List models, and bring your own along
-    #[command(subcommand)]
-    Models(ModelsVerb),
+    /// List models, fetch them, and bring your own along
+    Models(Models),
     /// Look at what is kept of earlier runs, and remove it
     #[command(subcommand)]
     Cache(CacheVerb),
@@ -401,6 +404,9 @@ pub(crate) struct Machine {
     /// Most memory that is used, such as 4GiB: larger pictures are made in strips [default: 70 % of what is available]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
+    /// Make no connection; this verb makes none anyway, since only `upweave models pull` does
+    #[arg(long)]
+    pub offline: bool,
     /// Threads; of LOAD:WORK:SAVE the middle counts [default: all cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -535,30 +541,6 @@ pub(crate) enum CacheVerb {
     },
     /// Remove everything but what running jobs need
     Clear(CachePlace),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelsVerb {
-    /// List the models inside the program, and those that were imported
-    List,
-    /// Convert a model file to safetensors in your folder of models, where it has a name
-    Import {
-        /// The model: .safetensors, .pth, .pt, .ckpt, .onnx, or .param with its .bin
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        /// What to call it [default: the name of the file without its ending]
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// Only tell what it is
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Tell of every model file in a folder what it is
-    Scan {
-        /// The folder; those inside are looked at too
-        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
-        folder: PathBuf,
-    },
 }
 
 /// Which cache is meant.

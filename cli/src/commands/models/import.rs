@@ -1,0 +1,206 @@
+//! `upweave models import`: a model file becomes safetensors under a name.
+
+use crate::{
+    catalog::{self, Entry, hex, is_plain_name},
+    installed::{Kept, Lock, Origin, Record, written},
+    models_folder,
+    terminal::{Terminal, print},
+};
+use engine::{Blame, Failure};
+use models::{Compute, detect::Kind};
+use nodes::files::ModelFile;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    path::Path,
+};
+
+/// What an imported model says of itself.
+pub(super) const KIND: &str = "network";
+pub(super) const SCALE: &str = "scale";
+pub(super) const FROM: &str = "from";
+pub(super) const LICENCE: &str = "licence";
+/// Where it says so in the metadata of a safetensors file: in one entry, since several would come in any order, and the same model
+/// is to give the same file.
+const NOTES: &str = "upweave";
+
+/// What a safetensors file says of itself.
+pub(super) fn notes(path: &Path) -> BTreeMap<String, String> {
+    let read = || -> Option<BTreeMap<String, String>> {
+        let mut file = fs::File::open(path).ok()?;
+        let mut length = [0; 8];
+        io::Read::read_exact(&mut file, &mut length).ok()?;
+        let length = u64::from_le_bytes(length);
+        let mut header = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, length.min(models::MOST_HEADER_BYTES as u64)), &mut header)
+            .ok()?;
+        let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+        serde_json::from_str(header.get("__metadata__")?.get(NOTES)?.as_str()?).ok()
+    };
+    read().unwrap_or_default()
+}
+
+/// What a model file is for.
+pub(super) struct Known {
+    /// The name of its kind of network.
+    pub(super) network: &'static str,
+    /// How much larger it makes pictures; detectors make none.
+    pub(super) scale: Option<u32>,
+    /// All of it in a line.
+    pub(super) about: String,
+    /// How it is used, under its name.
+    pub(super) used: fn(&str) -> String,
+}
+
+/// Looks for something to use in a file. It is built to see whether that works.
+pub(super) fn identified(file: &ModelFile) -> models::Result<Known> {
+    let tensors = file.tensors()?;
+    let from = format!("{} tensors, out of {}", tensors.names().count(), tensors.format().name());
+    if let Some((network, kind)) = models::detector_of(&tensors) {
+        file.detector(Compute::default())?;
+        let (finds, used): (_, fn(&str) -> String) = match kind {
+            Kind::Faces => ("faces", |name| {
+                format!("`FaceDetect(model: \"{name}\")`; under the name `faces` it is used by itself")
+            }),
+            Kind::Hands => ("hands", |name| {
+                format!("`HandDetect(model: \"{name}\")`; under the name `hands` it is used by itself")
+            }),
+        };
+        return Ok(Known { network, scale: None, about: format!("{network}, finds {finds}, {from}"), used });
+    }
+    let found = file.network(Compute::default())?;
+    let reach = found.radius().map_or("overlapping tiles".to_owned(), |radius| format!("looks {radius} pixels far"));
+    let does = if found.scale() == 1 { "restores".to_owned() } else { format!("x{}", found.scale()) };
+    Ok(Known {
+        network: found.architecture(),
+        scale: Some(found.scale()),
+        about: format!("{}, {does}, {reach}, {from}", found.architecture()),
+        used: |name| format!("`upweave upscale -n {name} PICTURE`"),
+    })
+}
+
+pub(super) fn run(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> u8 {
+    match imported(terminal, path, name, dry_run) {
+        Ok(()) => 0,
+        Err(failure) => {
+            terminal.error(&failure.message, failure.hint.as_deref());
+            exit_code(&failure)
+        }
+    }
+}
+
+/// What a failure of this verb and of pulling means for who called the program.
+pub(super) fn exit_code(failure: &Failure) -> u8 {
+    match failure.blame {
+        Blame::Graph => 2,
+        Blame::Resource | Blame::Memory => 6,
+        _ => 5,
+    }
+}
+
+/// A model file as safetensors.
+pub(super) struct Converted {
+    pub(super) known: Known,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Converted {
+    /// Looks what it is, and writes it anew with what there is to say of it. The same file always gives the same bytes.
+    pub(super) fn new(file: &ModelFile, path: &Path, shared: Option<&Entry>) -> Result<Self, Failure> {
+        let broken = |error: models::Error| Failure::new(Blame::Model, error.to_string());
+        let tensors = file.tensors().map_err(broken)?;
+        let known = identified(file).map_err(broken)?;
+        let notes = [
+            (KIND, known.network.to_owned()),
+            (SCALE, known.scale.map(|scale| scale.to_string()).unwrap_or_default()),
+            (FROM, path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+            (LICENCE, shared.map(|shared| shared.licence.clone()).unwrap_or_default()),
+        ];
+        let notes =
+            serde_json::to_string(&BTreeMap::from(notes)).map_err(|error| Failure::internal(error.to_string()))?;
+        let notes = HashMap::from([(NOTES.to_owned(), notes)]);
+        let bytes = tensors.to_safetensors(&path.display().to_string(), notes).map_err(broken)?;
+        Ok(Self { known, bytes })
+    }
+
+    /// What is written down of it.
+    pub(super) fn kept(&self, name: &str) -> Kept {
+        let sha256 = hex(&Sha256::digest(&self.bytes));
+        Kept { path: format!("{name}.safetensors"), bytes: self.bytes.len() as u64, sha256 }
+    }
+}
+
+fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> Result<(), Failure> {
+    let file = ModelFile::read(path)?;
+    let shared = catalog::find(file.bytes());
+    let model = Converted::new(&file, path, shared.as_ref())?;
+    let name = match (name, &shared) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(shared)) => shared.name.clone(),
+        (None, None) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    if !is_plain_name(&name) {
+        return Err(Failure::new(Blame::Graph, format!("a model cannot be called `{name}`"))
+            .hint("choose a name without slashes, colons and endings of model files: `--name NAME`"));
+    }
+    let Converted { known, bytes } = &model;
+    let digest = hex(blake3::hash(bytes).as_bytes());
+    let folder = models_folder::folder().map_err(|message| Failure::new(Blame::Graph, message))?;
+    let place = folder.join(format!("{name}.safetensors"));
+    let event = |what: &str| {
+        terminal.event(json!({
+            "event": what, "name": name, "network": known.network, "scale": known.scale, "bytes": bytes.len(),
+            "blake3": digest, "file": place, "licence": shared.as_ref().map(|shared| &shared.licence),
+        }));
+        if !terminal.json() {
+            print(&format!("{}: {}", path.display(), known.about));
+            print(&format!("    {} as safetensors, blake3 {digest}", engine::bytes(bytes.len() as u64)));
+            let licence =
+                shared.as_ref().map(|shared| format!("    known as `{}`, licence {}", shared.name, shared.licence));
+            print(&licence.unwrap_or_else(|| {
+                "    not in the list of known models; its licence is that of whoever made it".into()
+            }));
+        }
+    };
+    if dry_run {
+        event("identified");
+        return Ok(());
+    }
+    let unwritable = |error: io::Error| {
+        Failure::new(Blame::Resource, format!("cannot write `{}`: {error}", place.display()))
+            .hint("make room, or name another folder with the variable `UPWEAVE_MODELS`")
+    };
+    let _lock = Lock::take(&folder, &name).map_err(unwritable)?.ok_or_else(|| {
+        Failure::new(Blame::Model, format!("another process is at the model `{name}`")).hint("try again in a moment")
+    })?;
+    let another = folder.join(&name).is_dir() || fs::read(&place).is_ok_and(|there| there != *bytes);
+    if another {
+        return Err(Failure::new(Blame::Graph, format!("there is another model called `{name}`"))
+            .hint(format!("choose another name with `--name`, or remove it: `upweave models rm {name}`")));
+    }
+    let record = Record {
+        origin: Origin::Imported,
+        from: path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string(),
+        kind: known.network.to_owned(),
+        licence: shared.as_ref().map(|shared| shared.licence.clone()).unwrap_or_default(),
+        files: vec![model.kept(&name)],
+        // Of a pair only one file was compared.
+        sources: match &shared {
+            Some(Entry { files, .. }) if files.len() == 1 => vec![files[0].2.clone()],
+            _ => Vec::new(),
+        },
+    };
+    if !place.is_file() || Record::of(&folder, &name).is_none() {
+        record.write(&folder, &name).map_err(unwritable)?;
+    }
+    if !place.is_file() {
+        written(&place, bytes).map_err(unwritable)?;
+    }
+    event("imported");
+    if !terminal.json() {
+        print(&format!("    kept in `{}`; use it with {}", place.display(), (known.used)(&name)));
+    }
+    Ok(())
+}
