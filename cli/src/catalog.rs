@@ -4,7 +4,7 @@ use crate::download::Sources;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::{
-    env, fmt, fs,
+    env, fmt, fs, io,
     path::{Component, Path},
 };
 
@@ -197,6 +197,22 @@ pub(crate) fn find(bytes: &[u8]) -> Option<Entry> {
     entries.retain(|entry| entry.files.iter().any(|File(_, bytes, _)| *bytes == length));
     let digest = (!entries.is_empty()).then(|| hex(&Sha256::digest(bytes)))?;
     entries.into_iter().find(|entry| entry.files.iter().any(|File(_, _, known)| *known == digest))
+}
+
+/// The model that a file is, of those that are kept as they come. It is read only when its size is right.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn kept_as_it_is(path: &Path) -> io::Result<Option<Entry>> {
+    let Ok(bytes) = fs::metadata(path).map(|about| about.len()) else { return Ok(None) };
+    let mut entries = entries().unwrap_or_default();
+    entries.retain(|entry| !entry.kind.converted() && matches!(&entry.files[..], [one] if one.1 == bytes));
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let Ok(digest) = crate::installed::digest(path, &|_| Ok(())) else { return Ok(None) };
+    let digest = digest?;
+    Ok(entries.into_iter().find(|entry| entry.files[0].2 == digest))
 }
 
 /// Bytes in hexadecimal digits.

@@ -121,8 +121,11 @@ fn place(folder: &Path, name: &str) -> PathBuf {
     folder.join(".records").join(format!("{name}.json"))
 }
 
-/// SHA-256 of a file.
-fn digest(path: &Path, tell: &dyn Fn(u64) -> Result<(), Stopped>) -> Result<io::Result<String>, Stopped> {
+/// SHA-256 of a file. `tell` learns how many bytes are read.
+///
+/// # Errors
+/// When `tell` says to stop.
+pub(crate) fn digest(path: &Path, tell: &dyn Fn(u64) -> Result<(), Stopped>) -> Result<io::Result<String>, Stopped> {
     let mut file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) => return Ok(Err(error)),
@@ -147,10 +150,22 @@ fn digest(path: &Path, tell: &dyn Fn(u64) -> Result<(), Stopped>) -> Result<io::
 /// # Errors
 /// When the disk does not take it.
 pub(crate) fn written(place: &Path, bytes: &[u8]) -> io::Result<()> {
+    put(place, |file| file.write_all(bytes))
+}
+
+/// As [`written`], with the content of another file.
+///
+/// # Errors
+/// When that cannot be read, or the disk does not take it.
+pub(crate) fn copied(place: &Path, from: &Path) -> io::Result<()> {
+    put(place, |file| io::copy(&mut fs::File::open(from)?, file).map(drop))
+}
+
+fn put(place: &Path, fill: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
     let folder = place.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
+    fill(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(place).map_err(|error| error.error)?;
     sync(folder);

@@ -16,7 +16,7 @@ engine::node! {
     pub struct FaceDetect, version 2 {
         /// Picture to search.
         image: In<Image>,
-        /// Another detector: the name of an imported model, or a file. Empty is the imported model `faces` where there is one, else the
+        /// Another detector: the name of a model that is kept, or a file. Empty is the model `faces` where there is one, else the
         /// embedded detector.
         #[schemars(extend("x-outside" = true))]
         model: String,

@@ -27,7 +27,7 @@ engine::node! {
         image: In<Image>,
         /// What was measured of its damage.
         damage: In<Damage>,
-        /// Another network than the embedded one: the name of an imported model, or a file. Empty is the embedded one.
+        /// Another network than the embedded one: the name of a model that is kept, or a file. Empty is the embedded one.
         #[schemars(extend("x-outside" = true))]
         model: String,
         /// Share of the restored picture in the result, 0 to 1.

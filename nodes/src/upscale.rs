@@ -45,7 +45,7 @@ engine::node! {
         image: In<Image>,
         /// What was measured of its damage, for the embedded network; without it the picture is taken for clean.
         damage: Option<In<Damage>>,
-        /// Another network than the embedded one: the name of an imported model, or a file. Empty is the embedded one.
+        /// Another network than the embedded one: the name of a model that is kept, or a file. Empty is the embedded one.
         #[schemars(extend("x-outside" = true))]
         model: String,
         /// Enlargement factor of both edges, 1 to 4, with `model` 1 to 16; fractions are allowed. `Repeat` goes further, pass by pass.

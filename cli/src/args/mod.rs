@@ -175,7 +175,7 @@ pub(crate) struct Upscale {
     pub shown: Shown,
     #[command(flatten)]
     pub machine: Machine,
-    /// Model: a model file, an imported model by name, one of the types, or a shipped graph
+    /// Model: a model file, a model that is kept by name, one of the types, or a shipped graph
     #[arg(short = 'n', long = "model-name", value_name = "NAME", help_heading = "Machine", allow_hyphen_values = true)]
     pub name: Option<String>,
     /// Device: only `auto` and `-1`, which both mean the CPU

@@ -36,7 +36,7 @@ pub(crate) enum ModelsVerb {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Convert a model file to safetensors in your folder of models, where it has a name
+    /// Put a model file into your folder of models, where it has a name; upscalers and detectors become safetensors
     Import {
         /// The model: .safetensors, .pth, .pt, .ckpt, .onnx, or .param with its .bin
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -58,6 +58,7 @@ pub(crate) enum ModelsVerb {
 
 /// What is fetched, and from where.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Fetching")]
 pub(crate) struct Pull {
     /// What to fetch, as `list` names it
     #[arg(required = true, value_name = "NAME")]

@@ -46,6 +46,27 @@ fn a_killed_pull_goes_on() {
 }
 
 #[test]
+fn nothing_good_is_fetched_twice_however_often_it_is_killed() {
+    let content = weights(2_000_000);
+    let (place, whole) = (Place::with(&content), content.clone());
+    let server = Server::new(move |_, _| Reply::Trickle(whole.clone(), 16_384, Duration::from_millis(4)));
+    let mut kept = 0;
+    for _ in 0..12 {
+        let mut child = place.start(&server.address, PULL);
+        // Some are killed while they read what is there.
+        wait_for(|| place.part_bytes() > kept || place.one().exists());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(place.part_bytes() >= kept || place.one().exists());
+        kept = place.part_bytes();
+    }
+    place.pull(&server.address).is(0, &[]);
+    assert_eq!(fs::read(place.one()).unwrap(), content);
+    let from: Vec<usize> = server.asked().iter().map(|asked| asked.from().unwrap_or(0)).collect();
+    assert!(from.is_sorted(), "{from:?}");
+}
+
+#[test]
 fn a_part_that_was_harmed_is_found_out() {
     let content = weights(SIZE);
     let (place, server) = (Place::with(&content), slow(&content));

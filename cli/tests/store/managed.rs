@@ -76,3 +76,18 @@ fn what_lies_there_under_the_name_is_respected() {
     assert!(server.asked().is_empty());
     place.run("", "models verify").is(0, &["one: good"]);
 }
+
+#[test]
+fn a_known_file_is_imported_as_it_is() {
+    let content = weights(30_000);
+    let (place, server) = (Place::with(&content), Server::of(&content));
+    fs::write(place.root().join("download (1).safetensors"), &content).unwrap();
+    place.run("", "models scan .").is(0, &["LoRA, a test, known as `one`", "1 of 1"]);
+    let mut command = place.command("", "models import");
+    let output = command.arg("download (1).safetensors").output().unwrap();
+    super::place::Came::from(output).is(0, &["known as `one`, licence MIT", "one.safetensors"]);
+    assert_eq!(fs::read(place.one()).unwrap(), content);
+    place.run("", "models verify").is(0, &["one: good"]);
+    place.pull(&server.address).is(0, &["here already"]);
+    assert!(server.asked().is_empty());
+}

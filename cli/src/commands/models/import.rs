@@ -2,7 +2,7 @@
 
 use crate::{
     catalog::{self, Entry, hex, is_plain_name},
-    installed::{Kept, Lock, Origin, Record, written},
+    installed::{Kept, Lock, Origin, Record, copied, written},
     models_folder,
     terminal::{Terminal, print},
 };
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// What an imported model says of itself.
@@ -132,11 +132,46 @@ impl Converted {
     }
 }
 
-fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> Result<(), Failure> {
-    let file = ModelFile::read(path)?;
-    let shared = catalog::find(file.bytes());
-    let model = Converted::new(&file, path, shared.as_ref())?;
-    let name = match (name, &shared) {
+/// What is put into the folder of models.
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    /// A file, as it is.
+    File(&'a Path),
+}
+
+/// Puts a model into the folder, unless it is there already.
+fn put(name: &str, record: &Record, content: &Content<'_>) -> Result<PathBuf, Failure> {
+    let folder = models_folder::folder().map_err(|message| Failure::new(Blame::Graph, message))?;
+    let place = folder.join(format!("{name}.safetensors"));
+    let unwritable = |error: io::Error| {
+        Failure::new(Blame::Resource, format!("cannot write `{}`: {error}", place.display()))
+            .hint("make room, or name another folder with the variable `UPWEAVE_MODELS`")
+    };
+    let _lock = Lock::take(&folder, name).map_err(unwritable)?.ok_or_else(|| {
+        Failure::new(Blame::Model, format!("another process is at the model `{name}`")).hint("try again in a moment")
+    })?;
+    let there = place.is_file();
+    let same = || record.check(&folder, &|_, _| Ok(())).is_ok_and(|wrong| wrong.is_empty());
+    if folder.join(name).is_dir() || (there && !same()) {
+        return Err(Failure::new(Blame::Graph, format!("there is another model called `{name}`"))
+            .hint(format!("choose another name with `--name`, or remove it: `upweave models rm {name}`")));
+    }
+    if !there || Record::of(&folder, name).is_none() {
+        record.write(&folder, name).map_err(unwritable)?;
+    }
+    if !there {
+        match content {
+            Content::Bytes(bytes) => written(&place, bytes),
+            Content::File(file) => copied(&place, file),
+        }
+        .map_err(unwritable)?;
+    }
+    Ok(place)
+}
+
+/// The name of an import: the one that was given, the one that it is known by, or that of the file.
+fn named(path: &Path, name: Option<&str>, shared: Option<&Entry>) -> Result<String, Failure> {
+    let name = match (name, shared) {
         (Some(name), _) => name.to_owned(),
         (None, Some(shared)) => shared.name.clone(),
         (None, None) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -145,62 +180,91 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
         return Err(Failure::new(Blame::Graph, format!("a model cannot be called `{name}`"))
             .hint("choose a name without slashes, colons and endings of model files: `--name NAME`"));
     }
+    Ok(name)
+}
+
+fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| {
+        Failure::new(Blame::Model, format!("the model file `{}` cannot be read: {error}", path.display()))
+    };
+    if let Some(entry) = catalog::kept_as_it_is(path).map_err(unreadable)? {
+        return taken(terminal, path, name, dry_run, &entry);
+    }
+    let file = ModelFile::read(path)?;
+    let shared = catalog::find(file.bytes());
+    let model = Converted::new(&file, path, shared.as_ref())?;
+    let name = named(path, name, shared.as_ref())?;
     let Converted { known, bytes } = &model;
     let digest = hex(blake3::hash(bytes).as_bytes());
-    let folder = models_folder::folder().map_err(|message| Failure::new(Blame::Graph, message))?;
-    let place = folder.join(format!("{name}.safetensors"));
-    let event = |what: &str| {
-        terminal.event(json!({
-            "event": what, "name": name, "network": known.network, "scale": known.scale, "bytes": bytes.len(),
-            "blake3": digest, "file": place, "licence": shared.as_ref().map(|shared| &shared.licence),
-        }));
-        if !terminal.json() {
-            print(&format!("{}: {}", path.display(), known.about));
-            print(&format!("    {} as safetensors, blake3 {digest}", engine::bytes(bytes.len() as u64)));
-            let licence =
-                shared.as_ref().map(|shared| format!("    known as `{}`, licence {}", shared.name, shared.licence));
-            print(&licence.unwrap_or_else(|| {
-                "    not in the list of known models; its licence is that of whoever made it".into()
-            }));
-        }
-    };
-    if dry_run {
-        event("identified");
-        return Ok(());
+    let licence = shared.as_ref().map(|shared| &shared.licence);
+    if !dry_run {
+        let record = Record {
+            origin: Origin::Imported,
+            from: from(path),
+            kind: known.network.to_owned(),
+            licence: licence.cloned().unwrap_or_default(),
+            files: vec![model.kept(&name)],
+            // Of a pair only one file was compared.
+            sources: match &shared {
+                Some(Entry { files, .. }) if files.len() == 1 => vec![files[0].2.clone()],
+                _ => Vec::new(),
+            },
+        };
+        put(&name, &record, &Content::Bytes(bytes))?;
     }
-    let unwritable = |error: io::Error| {
-        Failure::new(Blame::Resource, format!("cannot write `{}`: {error}", place.display()))
-            .hint("make room, or name another folder with the variable `UPWEAVE_MODELS`")
-    };
-    let _lock = Lock::take(&folder, &name).map_err(unwritable)?.ok_or_else(|| {
-        Failure::new(Blame::Model, format!("another process is at the model `{name}`")).hint("try again in a moment")
-    })?;
-    let another = folder.join(&name).is_dir() || fs::read(&place).is_ok_and(|there| there != *bytes);
-    if another {
-        return Err(Failure::new(Blame::Graph, format!("there is another model called `{name}`"))
-            .hint(format!("choose another name with `--name`, or remove it: `upweave models rm {name}`")));
-    }
-    let record = Record {
-        origin: Origin::Imported,
-        from: path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string(),
-        kind: known.network.to_owned(),
-        licence: shared.as_ref().map(|shared| shared.licence.clone()).unwrap_or_default(),
-        files: vec![model.kept(&name)],
-        // Of a pair only one file was compared.
-        sources: match &shared {
-            Some(Entry { files, .. }) if files.len() == 1 => vec![files[0].2.clone()],
-            _ => Vec::new(),
-        },
-    };
-    if !place.is_file() || Record::of(&folder, &name).is_none() {
-        record.write(&folder, &name).map_err(unwritable)?;
-    }
-    if !place.is_file() {
-        written(&place, bytes).map_err(unwritable)?;
-    }
-    event("imported");
+    let place = models_folder::folder().map(|folder| folder.join(format!("{name}.safetensors"))).ok();
+    terminal.event(json!({
+        "event": if dry_run { "identified" } else { "imported" }, "name": name, "network": known.network, "scale": known.scale,
+        "bytes": bytes.len(), "blake3": digest, "file": place, "licence": licence,
+    }));
     if !terminal.json() {
-        print(&format!("    kept in `{}`; use it with {}", place.display(), (known.used)(&name)));
+        print(&format!("{}: {}", path.display(), known.about));
+        print(&format!("    {} as safetensors, blake3 {digest}", engine::bytes(bytes.len() as u64)));
+        let licence =
+            shared.as_ref().map(|shared| format!("    known as `{}`, licence {}", shared.name, shared.licence));
+        print(
+            &licence.unwrap_or_else(|| {
+                "    not in the list of known models; its licence is that of whoever made it".into()
+            }),
+        );
+        if let (false, Some(place)) = (dry_run, place) {
+            print(&format!("    kept in `{}`; use it with {}", place.display(), (known.used)(&name)));
+        }
     }
     Ok(())
+}
+
+/// Imports a file of the list of models that is kept as it came.
+fn taken(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool, entry: &Entry) -> Result<(), Failure> {
+    let name = named(path, name, Some(entry))?;
+    let catalog::File(_, bytes, sha256) = entry.files[0].clone();
+    let mut place = None;
+    if !dry_run {
+        let record = Record {
+            origin: Origin::Imported,
+            from: from(path),
+            kind: entry.kind.to_string(),
+            licence: entry.licence.clone(),
+            files: vec![Kept { path: format!("{name}.safetensors"), bytes, sha256: sha256.clone() }],
+            sources: vec![sha256.clone()],
+        };
+        place = Some(put(&name, &record, &Content::File(path))?);
+    }
+    terminal.event(json!({
+        "event": if dry_run { "identified" } else { "imported" }, "name": name, "kind": entry.kind.to_string(), "bytes": bytes,
+        "sha256": sha256, "file": place, "licence": entry.licence,
+    }));
+    if !terminal.json() {
+        print(&format!("{}: {}, {}", path.display(), entry.kind, entry.about));
+        print(&format!("    known as `{}`, licence {}", entry.name, entry.licence));
+        if let Some(place) = place {
+            print(&format!("    kept in `{}`", place.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Where an import came from, so that it can be repeated from anywhere.
+fn from(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -1,7 +1,10 @@
 //! `upweave models scan`: what the model files of a folder are.
 
 use super::import::identified;
-use crate::terminal::{Terminal, print};
+use crate::{
+    catalog,
+    terminal::{Terminal, print},
+};
 use nodes::files::{MODEL_ENDINGS, ModelFile};
 use serde_json::json;
 use std::{
@@ -21,6 +24,15 @@ pub(super) fn run(terminal: &Terminal, folder: &Path) -> u8 {
     files.sort();
     let mut known = 0;
     for path in &files {
+        if let Ok(Some(entry)) = catalog::kept_as_it_is(path) {
+            known += 1;
+            let text = format!("{}, {}, known as `{}`", entry.kind, entry.about, entry.name);
+            terminal.event(json!({ "event": "found", "file": path, "kind": entry.kind.to_string(), "message": text }));
+            if !terminal.json() {
+                print(&format!("{}: {text}", path.display()));
+            }
+            continue;
+        }
         let found = ModelFile::read(path)
             .map_err(|failure| failure.message)
             .and_then(|file| identified(&file).map_err(|error| error.to_string()));
