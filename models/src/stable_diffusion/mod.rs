@@ -3,6 +3,7 @@
 
 mod clip;
 mod resnet;
+pub mod samplers;
 mod transformer;
 mod unet;
 mod vae;
