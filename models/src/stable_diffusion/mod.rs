@@ -4,6 +4,7 @@
 mod clip;
 mod resnet;
 pub mod samplers;
+pub mod tokenizer;
 mod transformer;
 mod unet;
 mod vae;
