@@ -4,12 +4,14 @@
 mod clip;
 mod resnet;
 pub mod samplers;
+mod text;
 pub mod tokenizer;
 mod transformer;
 mod unet;
 mod vae;
 
-pub use clip::{Clip, ClipConfig, ClipText};
+pub use clip::{Clip, ClipConfig, ClipText, Token};
+pub use text::{Conditioning, TextEncoder};
 pub use unet::{Unet, UnetConfig};
 pub use vae::{VaeConfig, VaeDecoder, VaeEncoder};
 
