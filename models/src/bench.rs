@@ -3,7 +3,9 @@
 
 use crate::layers::{Attention, Conv2d, Map, Pool, Region, Then, Weights};
 use crate::noise::gaussian;
-use crate::stable_diffusion::{Clip, ClipConfig, Scratch, Unet, UnetConfig, VaeConfig, VaeDecoder};
+use crate::stable_diffusion::{
+    Added, Clip, ClipConfig, Condition, ControlNet, ControlNetConfig, Scratch, Unet, UnetConfig, VaeConfig, VaeDecoder,
+};
 use crate::super_resolution::{Network, Rrdb, Srvgg, enlarge, rrdb, srvgg};
 use crate::{
     Compute, DamageCondition, Detail, Error, Factor, Faithful, Picture, Precision, Result, Sampling, Unwatched,
@@ -16,6 +18,8 @@ pub struct Work {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
+    /// Whether it takes more memory than many machines have: 10 GiB in f32.
+    pub large: bool,
     kind: Kind,
 }
 
@@ -28,9 +32,11 @@ enum Kind {
     Linear(usize, usize, usize),
     /// Attention of pixels to each other: heads, pixels, channels of a head.
     Attention(usize, usize, usize),
-    /// The parts of Stable Diffusion 1: tokens, edge of the latent.
+    /// The parts of Stable Diffusion: tokens, edge of the latent.
     Clip(usize),
     Unet(usize),
+    UnetXl(usize),
+    ControlNet(usize),
     VaeDecoder(usize),
     /// The upscalers: edge of the picture.
     Srvgg(u32),
@@ -41,7 +47,7 @@ enum Kind {
 }
 
 /// All works.
-pub static WORKS: [Work; 15] = [
+pub static WORKS: [Work; 17] = [
     work("conv3x3-320-64", "3x3 convolution, 320 channels at 64x64, bias and SiLU", Kind::Conv(320, 64)),
     work("conv3x3-640-32", "3x3 convolution, 640 channels at 32x32, bias and SiLU", Kind::Conv(640, 32)),
     work("conv3x3-64-256", "3x3 convolution, 64 channels at 256x256, bias and SiLU", Kind::Conv(64, 256)),
@@ -53,6 +59,8 @@ pub static WORKS: [Work; 15] = [
     work("rrdb-x4-128", "RRDBNet x4, 64 features, 23 blocks, on 128x128", Kind::Rrdb(128)),
     work("clip-l-77", "the text encoder of Stable Diffusion 1, 77 tokens", Kind::Clip(77)),
     work("unet15-64", "the U-Net of Stable Diffusion 1, latent of 64x64, 77 tokens", Kind::Unet(64)),
+    work("unet-xl-64", "the U-Net of SDXL, latent of 64x64, 77 tokens", Kind::UnetXl(64)).large(),
+    work("controlnet15-64", "a ControlNet of Stable Diffusion 1, latent of 64x64, 77 tokens", Kind::ControlNet(64)),
     work("vae15-decode-512", "the decoder of Stable Diffusion 1, to 512x512", Kind::VaeDecoder(64)),
     work("faithful-x2", "the embedded faithful network x2 on 1024x1024", Kind::Faithful(1024, Factor::X2)),
     work("faithful-x4", "the embedded faithful network x4 on 512x512", Kind::Faithful(512, Factor::X4)),
@@ -60,7 +68,13 @@ pub static WORKS: [Work; 15] = [
 ];
 
 const fn work(name: &'static str, about: &'static str, kind: Kind) -> Work {
-    Work { name, about, kind }
+    Work { name, about, large: false, kind }
+}
+
+impl Work {
+    const fn large(self) -> Self {
+        Self { large: true, ..self }
+    }
 }
 
 /// A work that is ready to run, as often as one likes.
@@ -121,11 +135,18 @@ pub fn prepare(name: &str, precision: Precision) -> Result<Prepared> {
             let text: Vec<u32> = (0..tokens as u32).map(|i| i * 600).collect();
             Ok(Prepared::new(net.flops(tokens), move || net.run(&text, &mut scratch).map(drop)))
         }
-        Kind::Unet(edge) => {
-            let (net, mut scratch) = (Unet::load(&weights, UnetConfig::default())?, Scratch::default());
+        Kind::Unet(edge) => unet(Unet::load(&weights, UnetConfig::default())?, edge),
+        Kind::UnetXl(edge) => unet(Unet::load(&weights, UnetConfig::sdxl())?, edge),
+        Kind::ControlNet(edge) => {
+            let (net, mut scratch) = (ControlNet::load(&weights, ControlNetConfig::default())?, Scratch::default());
             let (latent, text) = (numbers((4 * edge * edge) as u32), numbers(77 * 768));
+            let (wide, picture) = (8 * edge, numbers((3 * 64 * edge * edge) as u32));
+            let hint = net.hint(&picture, (wide, wide), &mut scratch)?;
             Ok(Prepared::new(net.flops((edge, edge), 77), move || {
-                net.run(&latent, (edge, edge), 500.0, &text, &mut scratch).map(drop)
+                let condition = Condition { time: 500.0, text: &text, added: None };
+                let residuals = net.run(&latent, (edge, edge), condition, &hint, &mut scratch)?;
+                scratch.recycle(residuals);
+                Ok(())
             }))
         }
         Kind::VaeDecoder(edge) => {
@@ -158,6 +179,18 @@ pub fn prepare(name: &str, precision: Precision) -> Result<Prepared> {
             }))
         }
     }
+}
+
+/// A step of a U-Net over a square latent.
+fn unet(net: Unet, edge: usize) -> Result<Prepared> {
+    let (mut scratch, config) = (Scratch::default(), net.config());
+    let (latent, text) = (numbers((4 * edge * edge) as u32), numbers((77 * config.text) as u32));
+    let added = config.added.map(|added| (numbers(added.pooled as u32), vec![8.0 * edge as f32; added.ids]));
+    Ok(Prepared::new(net.flops((edge, edge), 77), move || {
+        let added = added.as_ref().map(|(pooled, ids)| Added { pooled, ids });
+        let condition = Condition { time: 500.0, text: &text, added };
+        net.run(&latent, (edge, edge), condition, None, &mut scratch).map(drop)
+    }))
 }
 
 /// One convolution over a map.

@@ -1,5 +1,8 @@
 //! What tests of networks have in common.
 
+use std::borrow::Cow;
+use std::path::Path;
+
 use candle_core::{DType, Device};
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
@@ -32,3 +35,25 @@ pub(crate) fn random_cases(cases: u32) -> ProptestConfig {
     };
     ProptestConfig { cases: usual.cases.min(cases), rng_seed, failure_persistence: None, ..usual }
 }
+
+/// The bytes of a golden file, by its name: those that ship with the source, or those of the folder that `UPWEAVE_GOLDENS` names,
+/// for other random weights than these.
+///
+/// # Panics
+/// When that folder lacks the file.
+pub(crate) fn golden_file(name: &str, shipped: &'static [u8]) -> Cow<'static, [u8]> {
+    let Some(folder) = std::env::var_os("UPWEAVE_GOLDENS") else { return Cow::Borrowed(shipped) };
+    let path = Path::new(&folder).join(name);
+    Cow::Owned(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// The golden file of this name: see [`golden_file`].
+macro_rules! golden {
+    ($name:literal) => {
+        $crate::testing::golden_file(
+            $name,
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/", $name)),
+        )
+    };
+}
+pub(crate) use golden;

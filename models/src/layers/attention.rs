@@ -9,6 +9,9 @@ use super::{Map, Pool, Precision, Weights};
 use crate::Result;
 use crate::kernels::{self, Isa};
 
+/// Scores of candle's that lie in memory at once: a GiB of them.
+const MOST_SCORES: usize = 1 << 28;
+
 /// Scaled dot-product attention (Vaswani et al. 2017): `softmax(q k^T / sqrt(size)) v` for each head.
 pub(crate) struct Attention {
     heads: usize,
@@ -54,7 +57,7 @@ impl Attention {
         Ok(out)
     }
 
-    /// With candle's operations, and the whole matrix of scores.
+    /// With candle's operations, and the scores of some queries at a time.
     fn on_device(&self, q: Side<'_>, k: Side<'_>, v: Side<'_>) -> Result<Map> {
         let Self { heads, size, causal, .. } = *self;
         let region = q.0.region;
@@ -65,16 +68,21 @@ impl Attention {
             Ok(part.reshape((1, heads, size, ()))?.transpose(2, 3)?.contiguous()?)
         };
         let (q, k, v) = (side(q)?, side(k)?, side(v)?);
-        let scores = (q.matmul(&k.t()?.contiguous()?)? / (size as f64).sqrt())?;
-        let scores = if causal {
-            let (queries, keys) = (scores.dim(2)?, scores.dim(3)?);
-            let hidden = |i: usize| if i % keys > i / keys { f32::NEG_INFINITY } else { 0.0 };
-            let mask: Vec<f32> = (0..queries * keys).map(hidden).collect();
-            scores.broadcast_add(&Tensor::from_vec(mask, (1, 1, queries, keys), scores.device())?)?
-        } else {
-            scores
+        let (k, queries, keys) = (k.t()?.contiguous()?, q.dim(2)?, k.dim(2)?);
+        // Each query on its own: some at a time, so that their scores stay small.
+        let some = (MOST_SCORES / (heads * keys).max(1)).clamp(1, queries.max(1));
+        let part = |first: usize| -> Result<Tensor> {
+            let count = some.min(queries - first);
+            let mut scores = (q.narrow(2, first, count)?.contiguous()?.matmul(&k)? / (size as f64).sqrt())?;
+            if causal {
+                let hidden = |i: usize| if i % keys > first + i / keys { f32::NEG_INFINITY } else { 0.0 };
+                let mask: Vec<f32> = (0..count * keys).map(hidden).collect();
+                scores = scores.broadcast_add(&Tensor::from_vec(mask, (1, 1, count, keys), scores.device())?)?;
+            }
+            Ok(candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?)
         };
-        let out = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
+        let parts: Vec<Tensor> = (0..queries).step_by(some).map(part).collect::<Result<_>>()?;
+        let out = Tensor::cat(&parts, 2)?;
         let out = out.transpose(2, 3)?.reshape((1, heads * size, region.height(), region.width()))?;
         Map::on_device(region, out.to_dtype(dtype)?)
     }

@@ -473,7 +473,22 @@ impl Conv2d {
         spare: usize,
         pool: &mut Pool,
     ) -> Result<Map> {
-        let region = known.convolved(self.window);
+        self.run_for(input, known.convolved(self.window), then, spare, pool)
+    }
+
+    /// The same for a part of the result, of which the input knows all that it takes.
+    ///
+    /// # Errors
+    /// As [`Conv2d::run`].
+    pub(crate) fn run_for(
+        &self,
+        input: &Map,
+        region: Region,
+        then: Then<'_>,
+        spare: usize,
+        pool: &mut Pool,
+    ) -> Result<Map> {
+        assert!(input.region.convolved(self.window).contains(region), "a part of what can be known");
         if self.on_candle() {
             let tensor = then.on_device(self.convolve(input, region)?, region)?;
             return Map::on_device(region, tensor.pad_with_zeros(1, 0, spare)?);

@@ -60,6 +60,16 @@ impl Map {
         }
     }
 
+    /// Bytes in memory; on a device, without the border.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match &self.values {
+            Values::F32(values) => size_of_val(&values[..]),
+            Values::Bf16(values) => size_of_val(&values[..]),
+            Values::Tensor(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+        };
+        bytes as u64
+    }
+
     /// Lets `write` change the pixels of each row, in parallel: row number and values, the border left out.
     ///
     /// # Errors
@@ -131,6 +141,21 @@ pub(super) fn on_device(
 pub(crate) struct Pool {
     wide: Buffers<f32>,
     narrow: Buffers<bf16>,
+    /// Bytes of all buffers, in use or not, and the most that they ever were.
+    bytes: Bytes,
+}
+
+#[derive(Default)]
+struct Bytes {
+    now: u64,
+    most: u64,
+}
+
+impl Bytes {
+    fn change(&mut self, freed: u64, new: u64) {
+        self.now = self.now.saturating_sub(freed) + new;
+        self.most = self.most.max(self.now);
+    }
 }
 
 impl Pool {
@@ -158,10 +183,15 @@ impl Pool {
         let len = len.ok_or(Error::TooLarge { what: "a feature map", bytes: u64::MAX })?;
         let (row, edge) = (wide * channels, margin * channels);
         let values = match precision {
-            Precision::F32 => Values::F32(self.wide.take(len, row, edge, margin)?),
-            Precision::Bf16 => Values::Bf16(self.narrow.take(len, row, edge, margin)?),
+            Precision::F32 => Values::F32(self.wide.take(len, row, edge, margin, &mut self.bytes)?),
+            Precision::Bf16 => Values::Bf16(self.narrow.take(len, row, edge, margin, &mut self.bytes)?),
         };
         Ok(Map { region, channels, margin, values })
+    }
+
+    /// The most bytes that all buffers ever were.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.bytes.most
     }
 
     /// Takes back the buffer of a map.
@@ -181,7 +211,8 @@ struct Buffers<T>(Vec<Vec<T>>);
 impl<T: Copy + Default> Buffers<T> {
     /// A buffer of `len` values or more: rows of `row` values, whose outer `edge` values are zero, as are the `margin` first
     /// and last rows.
-    fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize) -> Result<Vec<T>> {
+    fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize, all: &mut Bytes) -> Result<Vec<T>> {
+        let bytes = |len: usize| (len as u64).saturating_mul(size_of::<T>() as u64);
         let fits = |values: &Vec<T>| values.len() >= len && values.len() / 4 <= len;
         let best = (0..self.0.len()).filter(|&i| fits(&self.0[i])).min_by_key(|&i| self.0[i].len());
         let mut values = match best {
@@ -189,11 +220,12 @@ impl<T: Copy + Default> Buffers<T> {
             None => {
                 // Where none fits, what lies here is of other sizes than what is needed now: the largest makes room.
                 if let Some(largest) = (0..self.0.len()).max_by_key(|&i| self.0[i].len()) {
-                    self.0.swap_remove(largest);
+                    all.change(bytes(self.0.swap_remove(largest).len()), 0);
                 }
                 let mut values = Vec::new();
-                let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
-                values.try_reserve_exact(len).map_err(|_| Error::TooLarge { what: "a feature map", bytes })?;
+                let too_large = |_| Error::TooLarge { what: "a feature map", bytes: bytes(len) };
+                values.try_reserve_exact(len).map_err(too_large)?;
+                all.change(0, bytes(len));
                 values.resize(len, T::default());
                 values
             }

@@ -5,8 +5,8 @@ use half::bf16;
 
 use super::conv2d::Number;
 use super::map::Values;
-use super::{Map, Pool, Precision, Then, Weights};
-use crate::kernels::{self, Activation, Isa};
+use super::{Map, Pool, Precision, Region, Then, Weights};
+use crate::kernels::{self, Activation, Isa, Moments, Tokens};
 use crate::{Error, Result};
 
 /// `x / sqrt(mean over channels of x^2 + 1e-6) * gain`, each pixel on its own.
@@ -135,6 +135,94 @@ impl GroupNorm {
         kernels::group_norm(*isa, from, self.groups, weight, bias, *epsilon, activation, to, place);
         Ok(out)
     }
+
+    /// What the groups of a part of a map are like. Those of the parts of a level, pooled, are those of the level.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn statistics(&self, input: &Map, part: Region) -> Result<Vec<Moments>> {
+        let (channels, isa) = (self.affine.weight.len(), self.affine.isa);
+        assert_eq!(input.channels, channels, "a normalisation of another width");
+        match &input.values {
+            Values::F32(_) => Ok(kernels::group_statistics(isa, tokens::<f32>(input, part), channels, self.groups)),
+            Values::Bf16(_) => Ok(kernels::group_statistics(isa, tokens::<bf16>(input, part), channels, self.groups)),
+            Values::Tensor(tensor) => {
+                let x = on_device(tensor, input.region, part)?.reshape((self.groups, ()))?;
+                let means = x.mean_keepdim(1)?;
+                let variances = x.broadcast_sub(&means)?.sqr()?.mean(1)?.to_vec1::<f32>()?;
+                let (count, means) = (x.dim(1)? as f64, means.flatten_all()?.to_vec1::<f32>()?);
+                let of = |(mean, variance): (f32, f32)| Moments {
+                    count,
+                    mean: f64::from(mean),
+                    variance: f64::from(variance),
+                };
+                Ok(means.into_iter().zip(variances).map(of).collect())
+            }
+        }
+    }
+
+    /// Normalises a part of a map by what the groups of the whole level are like, with an activation behind it.
+    ///
+    /// # Errors
+    /// When there is no memory for the result, or a device fails.
+    pub(crate) fn apply(
+        &self,
+        input: &Map,
+        part: Region,
+        moments: &[Moments],
+        activation: Activation<'_>,
+        pool: &mut Pool,
+    ) -> Result<Map> {
+        assert_eq!(moments.len(), self.groups, "moments of other groups");
+        match &input.values {
+            Values::F32(_) => {
+                let out = pool.map(part, input.channels, Precision::F32)?;
+                self.applied::<f32>(input, moments, activation, out)
+            }
+            Values::Bf16(_) => {
+                let out = pool.map(part, input.channels, Precision::Bf16)?;
+                self.applied::<bf16>(input, moments, activation, out)
+            }
+            Values::Tensor(tensor) => {
+                let Affine { weight, bias, epsilon, .. } = &self.affine;
+                let size = weight.len() / self.groups;
+                let of = |c: usize| (moments[c / size].mean, moments[c / size].variance);
+                let factor: Vec<f32> = (0..weight.len())
+                    .map(|c| (f64::from(weight[c]) / (of(c).1 + f64::from(*epsilon)).sqrt()) as f32)
+                    .collect();
+                let means: Vec<f32> = (0..weight.len()).map(|c| of(c).0 as f32).collect();
+                let x = on_device(tensor, input.region, part)?.broadcast_sub(&vector(&means, tensor)?)?;
+                let x = x.broadcast_mul(&vector(&factor, tensor)?)?.broadcast_add(&vector(bias, tensor)?)?;
+                Map::on_device(part, Then::activation(activation).on_device(x.to_dtype(tensor.dtype())?, part)?)
+            }
+        }
+    }
+
+    fn applied<E: Number>(
+        &self,
+        input: &Map,
+        moments: &[Moments],
+        activation: Activation<'_>,
+        mut out: Map,
+    ) -> Result<Map> {
+        let (Affine { weight, bias, epsilon, isa }, place) = (&self.affine, out.place());
+        let (from, to) = (tokens::<E>(input, out.region), E::slice_mut(&mut out));
+        kernels::group_apply(*isa, from, moments, weight, bias, *epsilon, activation, to, place);
+        Ok(out)
+    }
+}
+
+/// The pixels of a part of a map.
+fn tokens<E: Number>(map: &Map, part: Region) -> Tokens<'_, E> {
+    assert!(map.region.contains(part), "a part of the map");
+    let start = map.at(part.left - map.region.left, part.top - map.region.top);
+    Tokens { start, width: part.width(), height: part.height(), ..map.tokens::<E>(0) }
+}
+
+/// A part of a map of `region` on a device, in f32.
+fn on_device(tensor: &Tensor, region: Region, part: Region) -> Result<Tensor> {
+    let columns = tensor.narrow(3, part.left - region.left, part.width())?;
+    Ok(columns.narrow(2, part.top - region.top, part.height())?.to_dtype(DType::F32)?.contiguous()?)
 }
 
 /// Layer normalisation (Ba, Kiros and Hinton 2016): over the channels of each pixel.

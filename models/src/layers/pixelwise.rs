@@ -1,6 +1,9 @@
 //! Maps that are made pixel by pixel out of others.
 
-use super::{Map, Pool, Precision};
+use candle_core::Tensor;
+
+use super::map::Values;
+use super::{Map, Pool, Precision, Then};
 use crate::Result;
 use crate::kernels::{Activation, activate};
 
@@ -108,7 +111,46 @@ impl Map {
     /// # Errors
     /// When a device fails.
     pub(crate) fn activate(&mut self, activation: Activation<'_>) -> Result<()> {
+        if let Values::Tensor(tensor) = &self.values {
+            self.values = Values::Tensor(Then::activation(activation).on_device(tensor.clone(), self.region)?);
+            return Ok(());
+        }
         self.write(|_, row| activate(row, activation))
+    }
+
+    /// Adds another map of the same pixels and channels.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        assert_eq!((self.region, self.channels), (other.region, other.channels), "other pixels or channels");
+        if let Values::Tensor(tensor) = &self.values {
+            self.values = Values::Tensor((tensor + other.tensor())?);
+            return Ok(());
+        }
+        let width = self.region.width();
+        self.write(|y, row| row.iter_mut().zip(&other.pixels(0, y, width)[..]).for_each(|(sum, value)| *sum += value))
+    }
+
+    /// Multiplies each pixel by a factor, given its column and row.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(crate) fn weigh(&mut self, factor: impl Fn(usize, usize) -> f32 + Sync) -> Result<()> {
+        let (width, height) = self.size();
+        if let Values::Tensor(tensor) = &self.values {
+            let factors = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| factor(x, y));
+            let factors = Tensor::from_iter(factors, tensor.device())?.reshape((1, 1, height, width))?;
+            self.values = Values::Tensor(tensor.broadcast_mul(&factors.to_dtype(tensor.dtype())?)?);
+            return Ok(());
+        }
+        let channels = self.channels;
+        self.write(|y, row| {
+            for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+                let factor = factor(x, y);
+                pixel.iter_mut().for_each(|value| *value *= factor);
+            }
+        })
     }
 }
 

@@ -54,6 +54,19 @@ impl Upsample {
     /// When a tensor is missing or misshaped.
     pub(crate) fn nearest(weights: &Weights<'_>, name: &str, channels_in: usize, channels_out: usize) -> Result<Self> {
         let bias = weights.tensor(&format!("{name}.bias"), &[channels_out])?;
+        Self::with_bias(weights, name, channels_in, &bias)
+    }
+
+    /// The same where the convolution has no bias.
+    ///
+    /// # Errors
+    /// As [`Upsample::nearest`].
+    pub(crate) fn unbiased(weights: &Weights<'_>, name: &str, channels_in: usize, channels_out: usize) -> Result<Self> {
+        Self::with_bias(weights, name, channels_in, &vec![0.0; channels_out])
+    }
+
+    fn with_bias(weights: &Weights<'_>, name: &str, channels_in: usize, bias: &[f32]) -> Result<Self> {
+        let channels_out = bias.len();
         let values = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in, 3, 3])?;
         // The first of two pixels sees its left neighbour once and its own source twice, the second one the other way round.
         let taps = |second: bool| if second { [0..2, 2..3] } else { [0..1, 1..3] };
@@ -70,7 +83,7 @@ impl Upsample {
             }
             // One pixel of zeros on both sides; which two of the three patches are meant, the shift says.
             let window = Window { kernel: 2, stride: 1, before: 1, after: 1 };
-            let conv = Conv2d::new(weights.compute(), &summed, &bias, channels_in, window)?;
+            let conv = Conv2d::new(weights.compute(), &summed, bias, channels_in, window)?;
             Ok(Corner { conv, shift: (dx, dy) })
         };
         Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
@@ -97,6 +110,23 @@ impl Upsample {
     fn known(&self, input: Region) -> Region {
         let [Corner { conv, .. }, ..] = &self.corners;
         input.convolved(if self.is_nearest() { Window::same(3) } else { conv.window })
+    }
+
+    /// Channels of the result.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// What has to be known of the input for a part of the result.
+    pub(crate) fn needs(&self, part: Region, input: Region) -> Region {
+        let within = Region {
+            left: part.left / 2,
+            top: part.top / 2,
+            right: part.right.div_ceil(2),
+            bottom: part.bottom.div_ceil(2),
+            ..input
+        };
+        within.grown(1)
     }
 
     /// Enlarges. `spare` more channels per pixel are left for the caller to fill.

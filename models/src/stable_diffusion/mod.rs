@@ -1,7 +1,11 @@
-//! The parts of Stable Diffusion 1 (Rombach et al. 2022): the text encoder, the U-Net and the autoencoder, with the tensor
-//! names of diffusers and transformers.
+//! The parts of Stable Diffusion 1 and 2 (Rombach et al. 2022) and SDXL (Podell et al. 2023): the text encoder, the U-Net,
+//! ControlNets and the autoencoder, with the tensor names of diffusers and transformers.
 
 mod clip;
+mod condition;
+mod controlnet;
+mod encoder;
+mod residuals;
 mod resnet;
 pub mod samplers;
 mod text;
@@ -11,9 +15,12 @@ mod unet;
 mod vae;
 
 pub use clip::{Clip, ClipConfig, ClipText, Token};
+pub use condition::{Added, AddedConfig, Condition};
+pub use controlnet::{ControlNet, ControlNetConfig, Hint};
+pub use residuals::{Residuals, soft_weights};
 pub use text::{Conditioning, TextEncoder};
 pub use unet::{Unet, UnetConfig};
-pub use vae::{VaeConfig, VaeDecoder, VaeEncoder};
+pub use vae::{Posterior, VaeConfig, VaeDecoder, VaeEncoder};
 
 use crate::layers::{Compute, Map, Pool, Precision, Region};
 use crate::picture::zeros;
@@ -22,6 +29,23 @@ use crate::{Error, Result};
 /// Buffers that are kept from one run to the next, so that a denoising loop asks for memory only once.
 #[derive(Default)]
 pub struct Scratch(Pool);
+
+impl Scratch {
+    /// The most bytes that maps have taken so far, those that wait for another use with them.
+    pub fn most_bytes(&self) -> u64 {
+        self.0.most_bytes()
+    }
+}
+
+/// Bytes of so many values of maps in memory. Buffers that wait for another use, and are larger than what they are used for, take an
+/// eighth more.
+fn bytes_of(values: u64, precision: Precision) -> u64 {
+    let each = match precision {
+        Precision::F32 => 4,
+        Precision::Bf16 => 2,
+    };
+    values.saturating_mul(each) / 8 * 9
+}
 
 /// A map of planes that lie one after the other, in f32 on the processor.
 fn from_planes(planes: &[f32], channels: usize, (width, height): (usize, usize), pool: &mut Pool) -> Result<Map> {

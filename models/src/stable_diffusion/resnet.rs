@@ -1,8 +1,10 @@
 //! The residual block that the U-Net and the autoencoder share.
 
-use crate::Result;
+use super::encoder::Shape;
+use super::vae::Source;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, GroupNorm, Map, Pool, Precision, Then, Weights};
+use crate::layers::{Conv2d, GroupNorm, Map, Mosaic, Pool, Precision, Then, Weights};
+use crate::{Error, Result};
 
 /// `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time)))`.
 pub(super) struct Resnet {
@@ -74,6 +76,23 @@ impl Resnet {
             .sum()
     }
 
+    /// Channels of the result.
+    pub(super) fn channels(&self) -> usize {
+        self.conv2.channels()
+    }
+
+    /// Whether it changes the number of channels.
+    pub(super) fn changes(&self) -> bool {
+        self.shortcut.is_some()
+    }
+
+    /// The most values beside the input that lie in memory at once, the result with them.
+    pub(super) fn room(&self, from: Shape) -> u64 {
+        let to = Shape { channels: self.channels(), ..from }.values();
+        let maps = if self.shortcut.is_some() { 3 } else { 2 };
+        (from.values() + to).max(maps * to)
+    }
+
     /// # Errors
     /// When there is no memory for the maps, or a device fails.
     pub(super) fn run(&self, x: &Map, embedded: Option<&Map>, pool: &mut Pool) -> Result<Map> {
@@ -104,5 +123,50 @@ impl Resnet {
         };
         pool.give(y);
         Ok(out)
+    }
+
+    /// The same for blocks that see no time, tile by tile of so many pixels: no normalised map is ever whole in memory. Each
+    /// normalisation sees the whole map, and each convolution a tile with a halo of a pixel.
+    ///
+    /// # Errors
+    /// When there is no memory for the maps, or a device fails.
+    pub(super) fn run_in_tiles(&self, x: Source<'_>, tile: usize, pool: &mut Pool) -> Result<Map> {
+        let whole = x.region();
+        let moments = x.statistics(&self.norm1, tile, pool)?;
+        let (mut inner, mut base) = (Mosaic::new(whole), Mosaic::new(whole));
+        for cell in whole.cells(tile) {
+            let (y, part) = x.normalised(&self.norm1, &moments, cell.grown(1), pool)?;
+            let h = self.conv1.run_for(&y, cell, Then::NOTHING, 0, pool)?;
+            pool.give(y);
+            if let Some(shortcut) = &self.shortcut {
+                let out = shortcut.run_for(part.map(), cell, Then::NOTHING, 0, pool)?;
+                base.put(out, pool)?;
+            }
+            part.give(pool);
+            inner.put(h, pool)?;
+        }
+        let base = match base.finish()? {
+            Some(base) => {
+                x.give(pool);
+                base
+            }
+            None => x.whole(pool)?,
+        };
+        let Some(inner) = inner.finish()? else { return Ok(base) };
+        let inner = Source::Map(inner);
+        let moments = inner.statistics(&self.norm2, tile, pool)?;
+        // What the result is added to is needed where the result will lie, and nowhere else.
+        let mut out = Mosaic::over(base);
+        for cell in whole.cells(tile) {
+            let (y, part) = inner.normalised(&self.norm2, &moments, cell.grown(1), pool)?;
+            part.give(pool);
+            let then = out.before().map_or(Then::NOTHING, Then::add);
+            let done = self.conv2.run_for(&y, cell, then, 0, pool)?;
+            pool.give(y);
+            out.put(done, pool)?;
+        }
+        inner.give(pool);
+        let hint = "it takes at least one pixel";
+        out.finish()?.ok_or(Error::Setting { name: "size", value: "nothing".into(), hint })
     }
 }

@@ -1,8 +1,9 @@
 //! The attention blocks of the U-Net and of the autoencoder.
 
+use super::encoder::Shape;
 use super::resnet::Norms;
 use crate::kernels::Activation;
-use crate::layers::{Attention, Conv2d, GroupNorm, LayerNorm, Map, Pool, Then, Weights};
+use crate::layers::{Attention, Conv2d, GroupNorm, LayerNorm, Map, Mosaic, Pool, Then, Weights};
 use crate::{Error, Result};
 
 /// Added to the variance in layer normalisations.
@@ -57,6 +58,12 @@ impl Transformer {
     pub(super) fn bytes(&self) -> u64 {
         let blocks: u64 = self.blocks.iter().map(Block::bytes).sum();
         blocks + self.enter.bytes() + self.leave.bytes()
+    }
+
+    /// The most values beside the input that lie in memory at once, the result with them: what the blocks begin with, and
+    /// the four times as wide map of the feed-forward part with what it comes from or what is made of it.
+    pub(super) fn room(&self, of: Shape) -> u64 {
+        6 * of.values()
     }
 
     /// # Errors
@@ -203,14 +210,43 @@ impl PixelAttention {
         self.all.bytes() + self.out.bytes()
     }
 
+    /// The most values beside the input that lie in memory at once, the result with them: queries, keys and values, and what
+    /// they come from or what is seen.
+    pub(super) fn room(&self, of: Shape) -> u64 {
+        4 * of.values()
+    }
+
+    /// Up to `most` pixels look at each other. Where there are more, squares of a quarter as many look at as many: at half an
+    /// edge around them.
+    ///
     /// # Errors
     /// When there is no memory for the maps, or a device fails.
-    pub(super) fn run(&self, x: Map, pool: &mut Pool) -> Result<Map> {
+    pub(super) fn run(&self, x: Map, most: usize, pool: &mut Pool) -> Result<Map> {
         let y = self.norm.run(&x, Activation::Identity, pool)?;
         let all = self.all.run(&y, Then::NOTHING, pool)?;
         pool.give(y);
-        let seen = self.attention.run((&all, 0), (&all, self.channels), (&all, 2 * self.channels), pool)?;
+        let (whole, channels) = (all.region, self.channels);
+        let small = whole.width().saturating_mul(whole.height()) <= most;
+        let edge = if small { usize::MAX } else { (most.isqrt() / 2).max(1) };
+        let mut out = Mosaic::over(x);
+        for cell in whole.cells(edge) {
+            let seen = match small {
+                true => self.attention.run((&all, 0), (&all, channels), (&all, 2 * channels), pool)?,
+                false => {
+                    let (queries, around) = (all.cut(cell, 0, pool)?, all.cut(cell.grown(edge / 2), 0, pool)?);
+                    let pairs = ((&around, channels), (&around, 2 * channels));
+                    let seen = self.attention.run((&queries, 0), pairs.0, pairs.1, pool)?;
+                    pool.give(queries);
+                    pool.give(around);
+                    seen
+                }
+            };
+            let done = self.out.run(&seen, out.before().map_or(Then::NOTHING, Then::add), pool)?;
+            pool.give(seen);
+            out.put(done, pool)?;
+        }
         pool.give(all);
-        then_add(&self.out, seen, x, pool)
+        let hint = "it takes at least one pixel";
+        out.finish()?.ok_or(Error::Setting { name: "size", value: "nothing".into(), hint })
     }
 }

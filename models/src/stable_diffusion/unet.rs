@@ -1,11 +1,11 @@
 //! Stable Diffusion's U-Net: what is noise in a latent, given a time and a text.
 
-use super::resnet::{Norms, Resnet};
-use super::transformer::{Sizes, Transformer};
-use super::{Scratch, from_planes, from_tokens, to_planes};
+use super::condition::AddedConfig;
+use super::encoder::{Encoder, Shape, Stage};
+use super::{Condition, Residuals, Scratch, bytes_of, to_planes};
+use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Compute, Conv2d, GroupNorm, Map, Pool, Precision, Region, Then, Upsample, Weights, Window};
-use crate::{Error, Result};
+use crate::layers::{Compute, Conv2d, GroupNorm, Map, Pool, Precision, Then, Upsample, Weights};
 
 /// The sizes of a U-Net. A level is one resolution, the finest first.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct UnetConfig {
     pub groups: usize,
     /// Whether the way into and out of transformers are linear layers and not 1x1 convolutions.
     pub linear: bool,
+    /// What it is told about the picture beside the text.
+    pub added: Option<AddedConfig>,
 }
 
 impl Default for UnetConfig {
@@ -44,6 +46,40 @@ impl Default for UnetConfig {
             text: 768,
             groups: 32,
             linear: false,
+            added: None,
+        }
+    }
+}
+
+impl UnetConfig {
+    /// Stable Diffusion 2, and what is made of it (SD-Turbo).
+    pub fn sd2() -> Self {
+        Self { heads: vec![5, 10, 20, 20], text: 1024, linear: true, ..Self::default() }
+    }
+
+    /// SDXL's base network (Podell et al. 2023, table 1).
+    pub fn sdxl() -> Self {
+        Self {
+            widths: vec![320, 640, 1280],
+            transformers: vec![0, 2, 10],
+            heads: vec![5, 10, 20],
+            text: 2048,
+            linear: true,
+            added: Some(AddedConfig { pooled: 1280, ids: 6, width: 256 }),
+            ..Self::default()
+        }
+    }
+
+    /// SDXL's refiner.
+    pub fn refiner() -> Self {
+        Self {
+            widths: vec![384, 768, 1536, 1536],
+            transformers: vec![0, 4, 4, 0],
+            heads: vec![6, 12, 24, 24],
+            text: 1280,
+            linear: true,
+            added: Some(AddedConfig { pooled: 1280, ids: 5, width: 256 }),
+            ..Self::default()
         }
     }
 }
@@ -51,40 +87,17 @@ impl Default for UnetConfig {
 /// A U-Net with its weights.
 pub struct Unet {
     config: UnetConfig,
-    compute: Compute,
     precision: Precision,
-    enter: Conv2d,
-    time: [Conv2d; 2],
-    down: Vec<Down>,
-    middle: (Resnet, Transformer, Resnet),
+    encoder: Encoder,
     up: Vec<Up>,
     norm: GroupNorm,
     leave: Conv2d,
-}
-
-/// A residual block, and a transformer behind it.
-struct Stage {
-    resnet: Resnet,
-    transformer: Option<Transformer>,
-}
-
-/// A level on the way down.
-struct Down {
-    stages: Vec<Stage>,
-    halve: Option<Conv2d>,
 }
 
 /// A level on the way up.
 struct Up {
     stages: Vec<Stage>,
     double: Option<Upsample>,
-}
-
-/// What is the same for all layers of a run.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    time: &'a Map,
-    text: &'a Map,
 }
 
 impl Unet {
@@ -97,71 +110,17 @@ impl Unet {
     }
 
     pub(crate) fn load(weights: &Weights<'_>, config: UnetConfig) -> Result<Self> {
-        let levels = config.widths.len();
-        let (&[first, ..], &[.., last]) = (&config.widths[..], &config.widths[..]) else {
-            return Err(Error::Setting { name: "widths", value: "none".into(), hint: "there is at least one level" });
-        };
-        if config.transformers.len() != levels || config.heads.len() != levels {
-            let value = format!("{} and {}", config.transformers.len(), config.heads.len());
-            let hint = "there is one number for each level";
-            return Err(Error::Setting { name: "transformers and heads", value, hint });
-        }
-        let (norms, embedded) = (Norms { groups: config.groups, epsilon: 1e-5 }, 4 * first);
-        let sizes = |level: usize, blocks: usize| Sizes {
-            blocks,
-            heads: config.heads[level],
-            text: config.text,
-            groups: config.groups,
-            linear: config.linear,
-        };
-        let resnet =
-            |name: String, from: usize, to: usize| Resnet::load(weights, &name, (from, to), norms, Some(embedded));
-        let stage = |name: &str, i: usize, level: usize, from: usize| -> Result<Stage> {
-            let (to, blocks) = (config.widths[level], config.transformers[level]);
-            let transformer =
-                || Transformer::load(weights, &format!("{name}.attentions.{i}"), to, sizes(level, blocks));
-            Ok(Stage {
-                resnet: resnet(format!("{name}.resnets.{i}"), from, to)?,
-                transformer: if blocks > 0 { Some(transformer()?) } else { None },
-            })
-        };
-
-        // What the way up will find from the way down.
-        let mut skips = vec![first];
-        let mut down = vec![];
-        for (level, &width) in config.widths.iter().enumerate() {
-            let name = format!("down_blocks.{level}");
-            let mut stages = vec![];
-            for i in 0..config.blocks {
-                let from = skips.last().copied().unwrap_or(first);
-                stages.push(stage(&name, i, level, from)?);
-                skips.push(width);
-            }
-            let halve = if level + 1 < levels {
-                skips.push(width);
-                let window = Window { kernel: 3, stride: 2, before: 1, after: 1 };
-                Some(Conv2d::windowed(weights, &format!("{name}.downsamplers.0.conv"), width, width, window)?)
-            } else {
-                None
-            };
-            down.push(Down { stages, halve });
-        }
-
-        let middle_blocks = config.transformers.iter().rev().copied().find(|blocks| *blocks > 0).unwrap_or(1);
-        let middle = (
-            resnet("mid_block.resnets.0".into(), last, last)?,
-            Transformer::load(weights, "mid_block.attentions.0", last, sizes(levels - 1, middle_blocks))?,
-            resnet("mid_block.resnets.1".into(), last, last)?,
-        );
-
-        let (mut up, mut from) = (vec![], last);
-        for (i, level) in (0..levels).rev().enumerate() {
-            let (name, width) = (format!("up_blocks.{i}"), config.widths[level]);
+        let encoder = Encoder::load(weights, &config)?;
+        // What the way up will find from the way down does not depend on the size.
+        let (mut skips, Shape { channels: mut from, .. }) = encoder.shapes((0, 0))?;
+        let (mut up, mut first) = (vec![], from);
+        for (i, (level, &width)) in config.widths.iter().enumerate().rev().enumerate() {
+            let name = format!("up_blocks.{i}");
             let mut stages = vec![];
             for i in 0..=config.blocks {
                 // As many were pushed as are popped.
-                let skip = skips.pop().unwrap_or(first);
-                stages.push(stage(&name, i, level, from + skip)?);
+                let skip = skips.pop().map_or(0, |skip| skip.channels);
+                stages.push(Stage::load(weights, &config, &name, i, level, from + skip)?);
                 from = width;
             }
             let double = match level {
@@ -169,113 +128,100 @@ impl Unet {
                 _ => Some(Upsample::nearest(weights, &format!("{name}.upsamplers.0.conv"), width, width)?),
             };
             up.push(Up { stages, double });
+            first = width;
         }
-
-        // The latent and the time come in as f32, and the noise goes out as f32.
-        let precise = weights.precise();
-        let time = |i: usize, from: usize| {
-            Conv2d::linear(&precise, &format!("time_embedding.linear_{i}"), from, embedded, true)
-        };
         Ok(Self {
-            compute: weights.compute().clone(),
             precision: weights.precision(),
-            enter: Conv2d::load(&precise, "conv_in", config.channels_in, first, 3)?.giving(weights.precision()),
-            time: [time(1, first)?, time(2, embedded)?.giving(weights.precision())],
-            down,
-            middle,
+            encoder,
             up,
-            norm: GroupNorm::load(weights, "conv_norm_out", first, norms.groups, norms.epsilon)?,
+            norm: GroupNorm::load(weights, "conv_norm_out", first, config.groups, 1e-5)?,
+            // The noise goes out as f32.
             leave: Conv2d::load(weights, "conv_out", first, config.channels_out, 3)?.giving(Precision::F32),
             config,
         })
     }
 
+    /// Its sizes.
+    pub fn config(&self) -> &UnetConfig {
+        &self.config
+    }
+
     /// Floating-point operations of a run over a latent of this size and so many tokens, as textbooks count them.
     pub fn flops(&self, (width, height): (usize, usize), tokens: usize) -> f64 {
-        let mut pixels = width * height;
-        let stages = |stages: &[Stage], pixels: usize| -> f64 { stages.iter().map(|s| s.flops(pixels, tokens)).sum() };
-        let mut sum = (self.enter.flops() + self.leave.flops()) * pixels as f64;
-        for Down { stages: all, halve } in &self.down {
-            sum += stages(all, pixels);
-            if let Some(halve) = halve {
-                pixels /= 4;
-                sum += halve.flops() * pixels as f64;
-            }
-        }
-        let (a, transformer, b) = &self.middle;
-        sum += (a.flops() + b.flops()) * pixels as f64 + transformer.flops(pixels, tokens);
-        for Up { stages: all, double } in &self.up {
-            sum += stages(all, pixels);
-            if let Some(double) = double {
-                sum += double.flops() * pixels as f64;
-                pixels *= 4;
-            }
+        let mut sum = self.encoder.flops((width, height), tokens) + self.leave.flops() * (width * height) as f64;
+        for (i, Up { stages, double }) in self.up.iter().rev().enumerate() {
+            // Levels from the finest one on.
+            let pixels = (width >> i) * (height >> i);
+            sum += stages.iter().map(|stage| stage.flops(pixels, tokens)).sum::<f64>();
+            sum += double.as_ref().map_or(0.0, |double| double.flops() * pixels as f64);
         }
         sum
     }
 
     /// Bytes of the weights in memory.
     pub fn bytes(&self) -> u64 {
-        let stages = |stages: &[Stage]| stages.iter().map(Stage::bytes).sum::<u64>();
-        let plain: u64 = [&self.enter, &self.time[0], &self.time[1], &self.leave].into_iter().map(Conv2d::bytes).sum();
-        let down: u64 = self.down.iter().map(|d| stages(&d.stages) + d.halve.as_ref().map_or(0, Conv2d::bytes)).sum();
-        let up: u64 = self.up.iter().map(|u| stages(&u.stages) + u.double.as_ref().map_or(0, Upsample::bytes)).sum();
-        let (a, transformer, b) = &self.middle;
-        plain + down + up + a.bytes() + transformer.bytes() + b.bytes()
+        let level =
+            |u: &Up| u.stages.iter().map(Stage::bytes).sum::<u64>() + u.double.as_ref().map_or(0, Upsample::bytes);
+        self.encoder.bytes() + self.up.iter().map(level).sum::<u64>() + self.leave.bytes()
     }
 
-    /// The noise (or whatever it has learned to predict) in a latent of width x height, plane by plane, at a time (0 to 999
-    /// in training), given the vectors of a text, one after the other.
+    /// Bytes of the maps of a run over a latent of this size, on the processor.
+    pub fn working_bytes(&self, size: (usize, usize)) -> u64 {
+        let Ok((mut skips, mut x)) = self.encoder.shapes(size) else { return 0 };
+        let mut most = self.encoder.room(size).unwrap_or(0);
+        let mut kept: u64 = skips.iter().map(|skip| skip.values()).sum();
+        for (Up { stages, double }, &width) in self.up.iter().zip(self.config.widths.iter().rev()) {
+            for stage in stages {
+                let Some(skip) = skips.pop() else { continue };
+                let both = Shape { channels: x.channels + skip.channels, ..x };
+                most = most.max(kept + x.values() + both.values());
+                kept -= skip.values();
+                most = most.max(kept + both.values() + stage.room(both, width));
+                x.channels = width;
+            }
+            if double.is_some() {
+                let twice = Shape { size: (2 * x.size.0, 2 * x.size.1), ..x };
+                most = most.max(kept + x.values() + twice.values());
+                x = twice;
+            }
+        }
+        // The latent and the noise are f32 always.
+        let ends = Shape { size, channels: self.config.channels_in + self.config.channels_out };
+        bytes_of(most, self.precision) + 4 * ends.values()
+    }
+
+    /// The noise (or whatever it has learned to predict) in a latent of width x height, plane by plane, given what it is told and
+    /// what ControlNets add.
     ///
     /// # Errors
-    /// When the latent does not fit its size, its sides are not multiples of 2 for each level but one, the text is not of
-    /// the network's width, or there is too little memory.
+    /// When the latent does not fit its size, its sides are not multiples of 2 for each level but one, what it is told does not
+    /// fit the network, the residuals are for another network or size, or there is too little memory.
     pub fn run(
         &self,
         latent: &[f32],
-        (width, height): (usize, usize),
-        time: f32,
-        text: &[f32],
+        size: (usize, usize),
+        condition: Condition<'_>,
+        residuals: Option<&Residuals>,
         scratch: &mut Scratch,
     ) -> Result<Vec<f32>> {
-        let multiple = 1 << (self.config.widths.len() - 1);
-        if !width.is_multiple_of(multiple) || !height.is_multiple_of(multiple) {
-            let hint = "the sides are halved at each level but one";
-            return Err(Error::Setting { name: "latent size", value: format!("{width}x{height}"), hint });
-        }
         let Scratch(pool) = scratch;
-        let text = from_tokens(text, self.config.text, &self.compute, self.precision, pool)?;
-        let time = self.embed(time, pool)?;
-        let given = Given { time: &time, text: &text };
-
-        let input = from_planes(latent, self.config.channels_in, (width, height), pool)?;
-        let mut skips = vec![self.enter.run(&input, Then::NOTHING, pool)?];
-        pool.give(input);
-        for Down { stages, halve } in &self.down {
-            for stage in stages {
-                let out = stage.run(newest(&skips), given, pool)?;
-                skips.push(out);
-            }
-            if let Some(halve) = halve {
-                let out = halve.run(newest(&skips), Then::NOTHING, pool)?;
-                skips.push(out);
-            }
-        }
-
-        let (a, transformer, b) = &self.middle;
-        let y = a.run(newest(&skips), Some(given.time), pool)?;
-        let z = transformer.run(&y, given.text, pool)?;
-        pool.give(y);
-        let mut x = b.run(&z, Some(given.time), pool)?;
-        pool.give(z);
-
+        let (mut shapes, middle) = self.encoder.shapes(size)?;
+        shapes.push(middle);
+        residuals.map(|residuals| residuals.check(&shapes)).transpose()?;
+        let given = self.encoder.embedder().run(condition, pool)?;
+        let mut keep = |i: usize, mut map: Map, _: &mut Pool| -> Result<Map> {
+            residuals.map(|residuals| map.add(&residuals.maps[i])).transpose()?;
+            Ok(map)
+        };
+        let (mut skips, middle) = self.encoder.run(latent, size, &given, None, &mut keep, pool)?;
+        let mut x = keep(skips.len(), middle, pool)?;
         for Up { stages, double } in &self.up {
             // One map for each stage, as many as were pushed.
             for (stage, skip) in stages.iter().zip(skips.split_off(skips.len() - stages.len()).into_iter().rev()) {
                 let both = x.join(&skip, pool)?;
                 pool.give(x);
                 pool.give(skip);
-                x = stage.run(&both, given, pool)?;
+                x = stage.run(&both, &given, pool)?;
                 pool.give(both);
             }
             if let Some(double) = double {
@@ -283,59 +229,13 @@ impl Unet {
                 pool.give(std::mem::replace(&mut x, y));
             }
         }
-
         let y = self.norm.run(&x, Activation::Silu, pool)?;
         pool.give(x);
+        given.give(pool);
         let noise = self.leave.run(&y, Then::NOTHING, pool)?;
-        [y, time, text].into_iter().for_each(|map| pool.give(map));
+        pool.give(y);
         let out = to_planes(&noise);
         pool.give(noise);
         out
-    }
-
-    /// The time as cosines and sines of frequencies from 1 down to 1/10000, through two layers, and ready for those of the
-    /// residual blocks.
-    fn embed(&self, time: f32, pool: &mut Pool) -> Result<Map> {
-        let half = self.config.widths[0] / 2;
-        let mut input = pool.padded(Region::whole(1, 1), 2 * half, Precision::F32, 0)?;
-        input.write(|_, values| {
-            let (cosines, sines) = values.split_at_mut(half);
-            for (i, (cosine, sine)) in cosines.iter_mut().zip(sines).enumerate() {
-                // The angle in f32, as it was in training; the functions in f64, as f32's last bit is left to the C library.
-                let exponent = -10_000f32.ln() * i as f32 / half as f32;
-                let angle = f64::from(time * f64::from(exponent).exp() as f32);
-                (*cosine, *sine) = (angle.cos() as f32, angle.sin() as f32);
-            }
-        })?;
-        let [first, second] = &self.time;
-        let y = first.run(&input, Then::SILU, pool)?;
-        pool.give(input);
-        let out = second.run(&y, Then::SILU, pool)?;
-        pool.give(y);
-        Ok(out)
-    }
-}
-
-/// What was computed last on the way down.
-fn newest(skips: &[Map]) -> &Map {
-    let [.., newest] = skips else { panic!("the first convolution has pushed one") };
-    newest
-}
-
-impl Stage {
-    fn flops(&self, pixels: usize, tokens: usize) -> f64 {
-        self.resnet.flops() * pixels as f64 + self.transformer.as_ref().map_or(0.0, |t| t.flops(pixels, tokens))
-    }
-
-    fn bytes(&self) -> u64 {
-        self.resnet.bytes() + self.transformer.as_ref().map_or(0, Transformer::bytes)
-    }
-
-    fn run(&self, x: &Map, given: Given<'_>, pool: &mut Pool) -> Result<Map> {
-        let y = self.resnet.run(x, Some(given.time), pool)?;
-        let Some(transformer) = &self.transformer else { return Ok(y) };
-        let out = transformer.run(&y, given.text, pool)?;
-        pool.give(y);
-        Ok(out)
     }
 }

@@ -6,32 +6,17 @@ the published files, inputs `in.*`, expected outputs `out.*` (f32), the configur
 Where a file would grow past 300 kB, its weights are f16; the outputs are those of exactly these weights, run in f32."""
 import argparse
 import json
-import math
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+import diffusion
+from random_weights import randomise
 from upscalers import RrdbNet, Srvgg
 
 LIMIT = 300_000
-
-
-def randomise(net, g, weights=torch.float32):
-    """Every weight matters (no bias of 0, no norm of 1), outputs of order one, exact in `weights`."""
-    for name, p in net.named_parameters():
-        if p.dim() > 1 and "embedding" not in name:
-            value = torch.randn(p.shape, generator=g) / math.sqrt(p[0].numel())
-        elif p.dim() > 1:
-            value = torch.randn(p.shape, generator=g)
-        elif name.endswith("bias"):
-            value = torch.randn(p.shape, generator=g) * 0.2
-        else:  # norms and the slopes of PReLU
-            value = 1 + torch.randn(p.shape, generator=g) * 0.3
-        p.data = value.to(weights).float()
-    return net.eval()
 
 
 def srvgg_tiny(g):
@@ -70,39 +55,7 @@ def clip_tiny(g):
     }
 
 
-def unet_tiny(g):
-    """As Stable Diffusion 1.5 is built; there as here, `attention_head_dim` is in truth the number of heads."""
-    config = {
-        "in_channels": 4, "out_channels": 4, "sample_size": 16, "block_out_channels": [16, 20], "layers_per_block": 1,
-        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-        "cross_attention_dim": 32, "attention_head_dim": 4, "norm_num_groups": 4, "norm_eps": 1e-5, "act_fn": "silu",
-        "center_input_sample": False, "flip_sin_to_cos": True, "freq_shift": 0, "downsample_padding": 1,
-        "mid_block_scale_factor": 1,
-    }
-    net = randomise(UNet2DConditionModel(**config), g, torch.float16)
-    x, context = torch.randn(2, 4, 12, 16, generator=g), torch.randn(2, 7, 32, generator=g)
-    tensors = {"in.x": x, "in.context": context}
-    for t in (981, 37):
-        tensors[f"out.t{t}"] = net(x, t, context).sample
-    return config, {k: v.half() for k, v in net.state_dict().items()}, tensors
-
-
-def vae_tiny(g):
-    config = {
-        "in_channels": 3, "out_channels": 3, "latent_channels": 4, "block_out_channels": [12, 28], "layers_per_block": 1,
-        "down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2,
-        "norm_num_groups": 4, "act_fn": "silu", "sample_size": 16, "scaling_factor": 0.18215,
-    }
-    net = randomise(AutoencoderKL(**config), g, torch.float16)
-    z, picture = torch.randn(1, 4, 9, 6, generator=g), torch.rand(1, 3, 18, 14, generator=g) * 2 - 1
-    latent = net.encode(picture).latent_dist
-    return config, {k: v.half() for k, v in net.state_dict().items()}, {
-        "in.z": z, "out.decoded": net.decode(z).sample,
-        "in.picture": picture, "out.mean": latent.mean, "out.logvar": latent.logvar,
-    }
-
-
-GOLDEN = {f.__name__: f for f in (srvgg_tiny, rrdb_tiny, clip_tiny, unet_tiny, vae_tiny)}
+GOLDEN = {f.__name__: f for f in (srvgg_tiny, rrdb_tiny, clip_tiny)} | diffusion.GOLDEN
 
 
 @torch.no_grad()
