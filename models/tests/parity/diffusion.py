@@ -1,6 +1,6 @@
 """Golden files of U-Nets, ControlNets and autoencoders: weights in f16, outputs those of exactly these weights, run in f32."""
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 
 from random_weights import randomise
 
@@ -109,5 +109,17 @@ def controlnet_xl_tiny(g):
     return controlnet_golden(XL, g, (8, 4))
 
 
-TINY = (vae_tiny, unet_tiny, unet_sd2_tiny, unet_xl_tiny, controlnet_tiny, controlnet_xl_tiny)
+def taesd_tiny(g):
+    config = {
+        "encoder_block_out_channels": (8, 8, 8), "decoder_block_out_channels": (8, 8, 8), "latent_channels": 4,
+        "num_encoder_blocks": (1, 2, 1), "num_decoder_blocks": (2, 1, 1),
+    }
+    net = randomise(AutoencoderTiny(**config), g, torch.float16)
+    z, picture = torch.randn(1, 4, 5, 7, generator=g), torch.rand(1, 3, 20, 28, generator=g) * 2 - 1
+    return config, half(net), {
+        "in.z": z, "out.decoded": net.decode(z).sample, "in.picture": picture, "out.latent": net.encode(picture).latents,
+    }
+
+
+TINY = (vae_tiny, unet_tiny, unet_sd2_tiny, unet_xl_tiny, controlnet_tiny, controlnet_xl_tiny, taesd_tiny)
 GOLDEN = {f.__name__: f for f in TINY}
