@@ -5,6 +5,7 @@ use crate::layers::Weights;
 use crate::testing::{errors, exact, golden};
 
 mod controlnet;
+mod full_size;
 mod taesd;
 mod unet;
 mod vae;
