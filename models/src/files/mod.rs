@@ -12,6 +12,7 @@
 //! in the file wherever they lie there in one piece.
 
 mod container;
+mod mapped;
 mod names;
 mod ncnn;
 mod onnx;
@@ -26,6 +27,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use safetensors::{Dtype, View};
+
+pub(crate) use mapped::Mapped;
 
 use crate::limits::MOST_TENSORS;
 use crate::{Error, Result};
@@ -74,7 +77,7 @@ pub struct Tensor<'a> {
 
 impl<'a> Tensor<'a> {
     /// A tensor whose values are as many as its shape says.
-    fn new(dtype: Dtype, shape: Vec<usize>, data: impl Into<Cow<'a, [u8]>>) -> Said<Self> {
+    pub(crate) fn new(dtype: Dtype, shape: Vec<usize>, data: impl Into<Cow<'a, [u8]>>) -> Said<Self> {
         let data = data.into();
         if shape.len() > MOST_DIMENSIONS {
             return Err(format!("a tensor of {} dimensions, above the limit of {MOST_DIMENSIONS}", shape.len()));
@@ -93,6 +96,50 @@ impl<'a> Tensor<'a> {
     /// The kind of its numbers.
     pub(crate) fn numbers(&self) -> Dtype {
         self.dtype
+    }
+
+    /// The bytes of its values.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The same values in another shape of as many; nothing when they are not as many.
+    pub(crate) fn reshaped(mut self, shape: Vec<usize>) -> Option<Self> {
+        let same = bytes(self.dtype, &shape)? == self.data.len();
+        self.shape = shape;
+        same.then_some(self)
+    }
+
+    /// Cuts it into so many parts of the same size along its first dimension; nothing when that does not go.
+    pub(crate) fn split(&self, parts: usize) -> Option<Vec<Self>> {
+        let (&rows, rest) = self.shape.split_first()?;
+        if parts == 0 || rows == 0 || !rows.is_multiple_of(parts) {
+            return None;
+        }
+        let shape = [&[rows / parts], rest].concat();
+        let len = self.data.len() / parts;
+        let part = |i: usize| {
+            let data = match &self.data {
+                Cow::Borrowed(data) => Cow::Borrowed(&data[i * len..][..len]),
+                Cow::Owned(data) => Cow::Owned(data[i * len..][..len].to_vec()),
+            };
+            Self { dtype: self.dtype, shape: shape.clone(), data }
+        };
+        Some((0..parts).map(part).collect())
+    }
+
+    /// A matrix with rows and columns exchanged; nothing when it is none, or there is no memory for it.
+    pub(crate) fn transposed(&self) -> Option<Self> {
+        let &[rows, columns] = &self.shape[..] else { return None };
+        let each = self.dtype.bitsize() / 8;
+        let mut data = Vec::new();
+        data.try_reserve_exact(self.data.len()).ok()?;
+        for column in 0..columns {
+            for row in 0..rows {
+                data.extend_from_slice(&self.data[(row * columns + column) * each..][..each]);
+            }
+        }
+        Some(Self { dtype: self.dtype, shape: vec![columns, rows], data: Cow::Owned(data) })
     }
 
     /// Its values, widened or narrowed to f32; nothing when they are no floating-point numbers.
@@ -183,6 +230,22 @@ impl<'a> Tensors<'a> {
     /// All names, in the order of the alphabet.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.named.keys().map(String::as_str)
+    }
+
+    /// Tensors that others are put together from.
+    pub(crate) fn of(format: Format, named: BTreeMap<String, Tensor<'a>>) -> Self {
+        Self { format, named }
+    }
+
+    /// These, and those of another file of the same model.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.named.extend(other.named);
+        self
+    }
+
+    /// All tensors and their names.
+    pub(crate) fn into_named(self) -> BTreeMap<String, Tensor<'a>> {
+        self.named
     }
 
     /// The same tensors by other names; what `name` gives nothing for is left out.

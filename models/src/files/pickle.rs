@@ -69,6 +69,10 @@ impl Known {
             ("torch", "Size") => Self::Size,
             ("builtins" | "__builtin__", "set") => Self::Set,
             ("torch", "device") => Self::Inert,
+            // A dictionary of tensors, as training programs for embeddings keep them.
+            ("torch.nn.modules.container", "ParameterDict") => Self::OrderedDict,
+            // The key under which checkpoints of the first Stable Diffusion keep their scores; nothing is made of it.
+            ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint") => Self::Inert,
             ("torch", "float64" | "float32" | "float16" | "bfloat16" | "int64" | "int32" | "uint8" | "bool") => {
                 Self::Inert
             }
@@ -502,11 +506,20 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Attributes: those of dictionaries and tensors are notes of PyTorch.
+    /// Attributes: those of dictionaries and tensors are notes of PyTorch, but for the tensors of a `ParameterDict`.
     fn build(&mut self) -> Said<()> {
-        self.pop()?;
+        let attributes = self.pop()?;
         match self.top()? {
-            Value::Map(_) | Value::Tensor(_) | Value::Other => Ok(()),
+            Value::Map(number) => {
+                let named = |pair: &&(Value<'a>, Value<'a>)| pair.0 == Value::Text(b"_parameters");
+                // An object has a dozen attributes: many long looks would cost more than the file is long.
+                let inside = self.made.map(attributes).unwrap_or_default().iter().take(64).find(named);
+                let pairs = inside.and_then(|&(_, inside)| self.made.map(inside)).unwrap_or_default().to_vec();
+                self.held += 2 * pairs.len();
+                self.made.maps[number].extend(pairs);
+                Ok(())
+            }
+            Value::Tensor(_) | Value::Other => Ok(()),
             _ => Err(refused("changes the inside of an object")),
         }
     }

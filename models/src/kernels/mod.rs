@@ -22,7 +22,7 @@ mod tokens;
 
 pub use activate::{Activation, activate};
 pub use attention::attention;
-pub use conv::{After, Conv, Film, Place, Residual, Source};
+pub use conv::{After, Conv, Film, Place, Residual, Row, Source};
 pub use depthwise::Depthwise;
 pub use element::{Element, convert};
 pub use isa::Isa;

@@ -5,7 +5,8 @@ use half::bf16;
 
 use super::map::{MARGIN, Values, on_device};
 use super::{Compute, Map, Pool, Precision, Region, Weights, Window};
-use crate::kernels::{Activation, After, Conv, Element, Film, Isa, Place, Residual, Source, Tokens};
+use crate::kernels::{Activation, After, Conv, Element, Film, Isa, Place, Residual, Row, Source, Tokens};
+use crate::picture::zeros;
 use crate::{Error, Result};
 
 /// A convolution with a bias.
@@ -261,7 +262,9 @@ impl Conv2d {
     ) -> Result<Self> {
         let bias = weights.tensor(&format!("{name}.bias"), &[channels_out])?;
         let shape = [channels_out, channels_in, window.kernel, window.kernel];
-        Self::new(weights.compute(), &weights.tensor(&format!("{name}.weight"), &shape)?, &bias, channels_in, window)
+        weights.by_rows(&format!("{name}.weight"), &shape, |rows| {
+            Self::by_rows(weights.compute(), &|o, row| rows.fill(o, row), &bias, channels_in, window)
+        })
     }
 
     /// The same where the bias may be missing, with a batch normalisation (Ioffe and Szegedy 2015) by the numbers that training has
@@ -334,8 +337,10 @@ impl Conv2d {
             true => weights.tensor(&format!("{name}.bias"), &[channels_out])?,
             false => vec![0.0; channels_out],
         };
-        let values = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in])?;
-        Ok(Self::new(weights.compute(), &values, &bias, channels_in, Window::same(1))?.with_margin(0))
+        let layer = weights.by_rows(&format!("{name}.weight"), &[channels_out, channels_in], |rows| {
+            Self::by_rows(weights.compute(), &|o, row| rows.fill(o, row), &bias, channels_in, Window::same(1))
+        });
+        Ok(layer?.with_margin(0))
     }
 
     /// Reads fully connected layers of the same input as one, `{name}.weight` (out, in) of each: their results lie one behind
@@ -350,15 +355,19 @@ impl Conv2d {
         channels_out: usize,
         bias: bool,
     ) -> Result<Self> {
-        let (mut values, mut biases) = (vec![], vec![]);
+        let mut biases = vec![];
         for name in names {
-            values.extend(weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in])?);
             match bias {
                 true => biases.extend(weights.tensor(&format!("{name}.bias"), &[channels_out])?),
                 false => biases.resize(biases.len() + channels_out, 0.0),
             }
         }
-        Ok(Self::new(weights.compute(), &values, &biases, channels_in, Window::same(1))?.with_margin(0))
+        let names: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
+        let layer = weights.all_by_rows(&names, &[channels_out, channels_in], |rows| {
+            let row = |o: usize, values: &mut [f32]| rows[o / channels_out].fill(o % channels_out, values);
+            Self::by_rows(weights.compute(), &row, &biases, channels_in, Window::same(1))
+        });
+        Ok(layer?.with_margin(0))
     }
 
     /// Reads a fully connected layer with a bias and the gate of a GEGLU (Shazeer 2020) behind it: `{name}.weight`
@@ -368,19 +377,22 @@ impl Conv2d {
     /// When a tensor is missing or misshaped.
     pub(crate) fn gated(weights: &Weights<'_>, name: &str, channels_in: usize, channels_out: usize) -> Result<Self> {
         let bias = weights.tensor(&format!("{name}.bias"), &[2 * channels_out])?;
-        let values = weights.tensor(&format!("{name}.weight"), &[2 * channels_out, channels_in])?;
-        let packed = match weights.compute() {
-            Compute::Cpu { isa, precision: Precision::F32 } => {
-                Packed::F32(Conv::gated(*isa, &values, &bias, channels_in))
-            }
-            Compute::Cpu { isa, precision: Precision::Bf16 } => {
-                even(channels_in)?;
-                Packed::Bf16(Conv::gated(*isa, &values, &bias, channels_in))
-            }
-            compute @ Compute::Candle { .. } => {
-                Self::new(compute, &values, &bias, channels_in, Window::same(1))?.packed
-            }
-        };
+        let shape = [2 * channels_out, channels_in];
+        let packed = weights.by_rows(&format!("{name}.weight"), &shape, |rows| {
+            let row: Row<'_> = &|o, row| rows.fill(o, row);
+            Ok(match weights.compute() {
+                Compute::Cpu { isa, precision: Precision::F32 } => {
+                    Packed::F32(Conv::gated_by_rows(*isa, row, &bias, channels_in))
+                }
+                Compute::Cpu { isa, precision: Precision::Bf16 } => {
+                    even(channels_in)?;
+                    Packed::Bf16(Conv::gated_by_rows(*isa, row, &bias, channels_in))
+                }
+                compute @ Compute::Candle { .. } => {
+                    Self::by_rows(compute, row, &bias, channels_in, Window::same(1))?.packed
+                }
+            })
+        })?;
         let (out, window) = (weights.precision(), Window::same(1));
         Ok(Self { packed, window, channels_in, channels_out, out, margin: 0, gated: true })
     }
@@ -393,20 +405,35 @@ impl Conv2d {
         channels_in: usize,
         window: Window,
     ) -> Result<Self> {
+        let len = channels_in * window.kernel * window.kernel;
+        let row = |o: usize, row: &mut [f32]| row.copy_from_slice(&weights[o * len..][..len]);
+        Self::by_rows(compute, &row, bias, channels_in, window)
+    }
+
+    /// From rows (in, kernel, kernel) of each output channel, which are asked for in parallel and few at a time.
+    pub(super) fn by_rows(
+        compute: &Compute,
+        row: Row<'_>,
+        bias: &[f32],
+        channels_in: usize,
+        window: Window,
+    ) -> Result<Self> {
         let kernel = window.kernel;
         let (form, out) = match compute {
             Compute::Cpu { isa, precision: Precision::F32 } => {
-                (Packed::F32(packed(*isa, weights, bias, channels_in, window)), Precision::F32)
+                (Packed::F32(packed(*isa, row, bias, channels_in, window)), Precision::F32)
             }
             Compute::Cpu { isa, precision: Precision::Bf16 } => {
                 even(channels_in)?;
-                (Packed::Bf16(packed(*isa, weights, bias, channels_in, window)), Precision::Bf16)
+                (Packed::Bf16(packed(*isa, row, bias, channels_in, window)), Precision::Bf16)
             }
             Compute::Candle { device, dtype } => {
-                let shape = (bias.len(), channels_in, kernel, kernel);
-                let weights = Tensor::from_slice(weights, shape, device)?.to_dtype(*dtype)?;
+                let len = channels_in * kernel * kernel;
+                let mut weights = zeros(len * bias.len(), "the weights of a layer")?;
+                weights.chunks_exact_mut(len.max(1)).enumerate().for_each(|(o, values)| row(o, values));
+                let weights = Tensor::from_slice(&weights, (bias.len(), channels_in, kernel, kernel), device)?;
                 let bias = Tensor::from_slice(bias, (1, bias.len(), 1, 1), device)?.to_dtype(*dtype)?;
-                (Packed::Tensors(weights, bias), Precision::F32)
+                (Packed::Tensors(weights.to_dtype(*dtype)?, bias), Precision::F32)
             }
         };
         Ok(Self { packed: form, window, channels_in, channels_out: bias.len(), out, margin: MARGIN, gated: false })
@@ -604,11 +631,11 @@ impl Conv2d {
 }
 
 /// The kernel for a window: the fast one where there is one.
-fn packed<E: Element>(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize, window: Window) -> Conv<E> {
+fn packed<E: Element>(isa: Isa, row: Row<'_>, bias: &[f32], channels_in: usize, window: Window) -> Conv<E> {
     if window == Window::same(3) && Conv::<E>::pays(channels_in) {
-        Conv::fast(isa, weights, bias, channels_in)
+        Conv::fast_by_rows(isa, row, bias, channels_in)
     } else {
-        Conv::new(isa, weights, bias, channels_in, window.kernel, window.stride)
+        Conv::by_rows(isa, row, bias, channels_in, window.kernel, window.stride)
     }
 }
 

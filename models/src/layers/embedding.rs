@@ -24,15 +24,19 @@ impl Embedding {
     /// # Errors
     /// When the tensor is missing or misshaped.
     pub(crate) fn load(weights: &Weights<'_>, name: &str, count: usize, channels: usize) -> Result<Self> {
-        let values = weights.tensor(&format!("{name}.weight"), &[count, channels])?;
-        let table = match weights.precision() {
-            Precision::F32 => Table::F32(values),
-            Precision::Bf16 => {
-                let mut narrow = vec![bf16::ZERO; values.len()];
-                convert(&values, &mut narrow);
-                Table::Bf16(narrow)
-            }
-        };
+        let table =
+            weights.by_rows(&format!("{name}.weight"), &[count, channels], |rows| match weights.precision() {
+                Precision::F32 => Ok(Table::F32(rows.all()?)),
+                Precision::Bf16 => {
+                    let mut table = vec![bf16::ZERO; count * channels];
+                    rows.each(&mut table, |index, narrow| {
+                        let mut row = vec![0.0; channels];
+                        rows.fill(index, &mut row);
+                        convert(&row, narrow);
+                    });
+                    Ok(Table::Bf16(table))
+                }
+            })?;
         Ok(Self { table, channels })
     }
 

@@ -67,26 +67,31 @@ impl Upsample {
 
     fn with_bias(weights: &Weights<'_>, name: &str, channels_in: usize, bias: &[f32]) -> Result<Self> {
         let channels_out = bias.len();
-        let values = weights.tensor(&format!("{name}.weight"), &[channels_out, channels_in, 3, 3])?;
         // The first of two pixels sees its left neighbour once and its own source twice, the second one the other way round.
         let taps = |second: bool| if second { [0..2, 2..3] } else { [0..1, 1..3] };
-        let corner = |corner: usize| -> Result<Corner> {
-            let (dx, dy) = (corner % 2, corner / 2);
-            let mut summed = Vec::with_capacity(values.len() / 9 * 4);
-            for filter in values.chunks_exact(9) {
-                for rows in taps(dy == 1) {
-                    for columns in taps(dx == 1) {
-                        let row = |y: usize| columns.clone().map(|x| filter[y * 3 + x]).sum::<f32>();
-                        summed.push(rows.clone().map(row).sum());
+        weights.by_rows(&format!("{name}.weight"), &[channels_out, channels_in, 3, 3], |rows| {
+            let corner = |corner: usize| -> Result<Corner> {
+                let (dx, dy) = (corner % 2, corner / 2);
+                let row = |o: usize, summed: &mut [f32]| {
+                    let mut filters = vec![0.0; rows.len()];
+                    rows.fill(o, &mut filters);
+                    for (filter, summed) in filters.chunks_exact(9).zip(summed.chunks_exact_mut(4)) {
+                        let patches = taps(dy == 1)
+                            .into_iter()
+                            .flat_map(|rows| taps(dx == 1).into_iter().map(move |columns| (rows.clone(), columns)));
+                        for ((rows, columns), summed) in patches.zip(summed) {
+                            let line = |y: usize| columns.clone().map(|x| filter[y * 3 + x]).sum::<f32>();
+                            *summed = rows.map(line).sum();
+                        }
                     }
-                }
-            }
-            // One pixel of zeros on both sides; which two of the three patches are meant, the shift says.
-            let window = Window { kernel: 2, stride: 1, before: 1, after: 1 };
-            let conv = Conv2d::new(weights.compute(), &summed, bias, channels_in, window)?;
-            Ok(Corner { conv, shift: (dx, dy) })
-        };
-        Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
+                };
+                // One pixel of zeros on both sides; which two of the three patches are meant, the shift says.
+                let window = Window { kernel: 2, stride: 1, before: 1, after: 1 };
+                let conv = Conv2d::by_rows(weights.compute(), &row, bias, channels_in, window)?;
+                Ok(Corner { conv, shift: (dx, dy) })
+            };
+            Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
+        })
     }
 
     /// Floating-point operations per input pixel, as textbooks count them: those of a convolution at the full size. The

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use candle_core::DType;
 use safetensors::SafeTensors;
 
+use super::low_rank::Patches;
+use super::rows::{Rows, Values, readable};
 use super::{Compute, Precision};
 use crate::files::Tensors;
 use crate::noise::gaussian;
@@ -17,6 +19,8 @@ pub(crate) struct Weights<'a> {
     file: Arc<str>,
     prefix: &'static str,
     source: Arc<Source<'a>>,
+    /// What is added to tensors, by their names with the prefix.
+    patches: Arc<Patches>,
     compute: Compute,
 }
 
@@ -47,17 +51,32 @@ impl<'a> Weights<'a> {
 
     /// Tensors of a file that is read already. `file` is what errors call it.
     pub(crate) fn of(file: &str, tensors: Tensors<'a>) -> Self {
-        Self { file: file.into(), prefix: "", source: Arc::new(Source::File(tensors)), compute: Compute::default() }
+        Self::new(file, Source::File(tensors))
+    }
+
+    fn new(file: &str, source: Source<'a>) -> Self {
+        let (source, patches) = (Arc::new(source), Arc::new(Patches::default()));
+        Self { file: file.into(), prefix: "", source, patches, compute: Compute::default() }
     }
 
     /// Random weights: a network of the usual spread at every layer.
     pub(crate) fn random() -> Self {
-        Self { file: "random".into(), prefix: "", source: Arc::new(Source::Random), compute: Compute::default() }
+        Self::new("random", Source::Random)
     }
 
     /// The same tensors for layers that compute in another way.
     pub(crate) fn on(&self, compute: Compute) -> Self {
         Self { compute, ..self.clone() }
+    }
+
+    /// The same tensors with something added to some of them, which are named as in the file.
+    pub(crate) fn patched(self, patches: Patches) -> Self {
+        Self { patches: Arc::new(patches), ..self }
+    }
+
+    /// The same tensors under a prefix of their names.
+    pub(crate) fn under(&self, prefix: &'static str) -> Self {
+        Self { prefix, ..self.clone() }
     }
 
     /// The same tensors for layers that compute in f32 where others need not.
@@ -194,19 +213,62 @@ impl<'a> Weights<'a> {
     /// When the tensor is missing, has another shape, holds no floating-point numbers, or a value that is not
     /// finite.
     pub(crate) fn tensor(&self, name: &str, wanted: &[usize]) -> Result<Vec<f32>> {
-        let Source::File(tensors) = &*self.source else { return Ok(drawn(name, wanted)) };
-        let found = self.shape(name)?;
-        if found != wanted {
-            return Err(self.misshaped(name, found, format!("{wanted:?}")));
+        self.by_rows(name, wanted, |rows| rows.all())
+    }
+
+    /// The same, row by row: `read` is given the rows, and what it makes of them counts only if all values were finite.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`], and those of `read`.
+    pub(crate) fn by_rows<T>(
+        &self,
+        name: &str,
+        wanted: &[usize],
+        read: impl FnOnce(&Rows<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.all_by_rows(&[name], wanted, |rows| read(&rows[0]))
+    }
+
+    /// The same for several tensors of one shape.
+    ///
+    /// # Errors
+    /// As [`Weights::by_rows`].
+    pub(crate) fn all_by_rows<T>(
+        &self,
+        names: &[impl AsRef<str>],
+        wanted: &[usize],
+        read: impl FnOnce(&[Rows<'_>]) -> Result<T>,
+    ) -> Result<T> {
+        let all: Vec<Rows<'_>> = names.iter().map(|name| self.rows(name.as_ref(), wanted)).collect::<Result<_>>()?;
+        let made = read(&all)?;
+        match names.iter().zip(&all).find(|(_, rows)| rows.broken()) {
+            Some((name, _)) => {
+                let name = format!("{}{}", self.prefix, name.as_ref());
+                Err(self.broken(format!("tensor `{name}` holds values that are not finite")))
+            }
+            None => Ok(made),
         }
-        let tensor = tensors.get(&format!("{}{name}", self.prefix)).ok_or_else(|| self.missing(name))?;
-        let values = tensor.values().ok_or_else(|| {
-            self.broken(format!("tensor `{name}` holds {:?}, but f16, bf16 or f32 is needed", tensor.numbers()))
-        })?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(self.broken(format!("tensor `{name}` holds values that are not finite")));
+    }
+
+    /// The rows of a tensor of a known shape.
+    fn rows(&self, name: &str, wanted: &[usize]) -> Result<Rows<'_>> {
+        let Source::File(tensors) = &*self.source else {
+            return Ok(Rows::new(Values::Given(drawn(name, wanted)), &[], wanted));
+        };
+        let full = format!("{}{name}", self.prefix);
+        let tensor = tensors.get(&full).ok_or_else(|| self.missing(name))?;
+        if tensor.shape() != wanted {
+            return Err(self.misshaped(name, tensor.shape().to_vec(), format!("{wanted:?}")));
         }
-        Ok(values)
+        if !readable(tensor.numbers()) {
+            let numbers = tensor.numbers();
+            return Err(self.broken(format!("tensor `{full}` holds {numbers:?}, but f16, bf16 or f32 is needed")));
+        }
+        let patches = self.patches.of(&full);
+        if patches.iter().any(|patch| !patch.fits(wanted)) {
+            return Err(self.broken(format!("what is to be added to tensor `{full}` has another size")));
+        }
+        Ok(Rows::new(Values::Tensor(tensor), patches, wanted))
     }
 
     /// Puts a batch normalisation by the numbers that training has fixed, `{norm}.weight`, `.bias`, `.running_mean` and `.running_var`,

@@ -28,7 +28,9 @@ use rayon::prelude::*;
 use super::shared::Shared;
 use super::{Activation, Element, Isa};
 use finish::Finish;
-use pack::Packed;
+use pack::{Form, Packed};
+
+pub use pack::Row;
 
 /// Where the input of a convolution lies.
 #[derive(Clone, Copy)]
@@ -142,13 +144,21 @@ impl<E: Element> Conv<E> {
     /// # Panics
     /// When the lengths do not belong to the shape, the processor lacks the instruction set, or bf16 input channels are odd.
     pub fn new(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize, kernel: usize, stride: usize) -> Self {
+        let len = kernel * kernel * channels_in;
+        assert_eq!(weights.len(), bias.len() * len, "weights of a {kernel}x{kernel} convolution");
+        Self::by_rows(isa, &of(weights, len), bias, channels_in, kernel, stride)
+    }
+
+    /// The same where `row` writes the weights (in, kernel, kernel) of an output channel: it is asked in parallel, and for few at a
+    /// time.
+    ///
+    /// # Panics
+    /// As `new`.
+    pub fn by_rows(isa: Isa, row: Row<'_>, bias: &[f32], channels_in: usize, kernel: usize, stride: usize) -> Self {
         assert!(isa.available(), "the processor has no {isa:?}");
-        let (channels_out, taps) = (bias.len(), kernel * kernel);
-        assert_eq!(weights.len(), channels_out * channels_in * taps, "weights of a {kernel}x{kernel} convolution");
         assert_eq!(channels_in % E::PER_STEP, 0, "bf16 channels come in pairs");
-        let at = |o: usize, tap: usize, i: usize| weights[(o * channels_in + i) * taps + tap];
-        let packed = Packed::new(isa, bias, taps, channels_in, at);
-        Self { isa, channels_in, channels_out, kernel, stride, gated: false, fast: false, packed }
+        let packed = Packed::new(isa, bias, Form::Plain(kernel * kernel), channels_in, row);
+        Self { isa, channels_in, channels_out: bias.len(), kernel, stride, gated: false, fast: false, packed }
     }
 
     /// Whether a 3x3 convolution of so many channels can be a [`fast`](Conv::fast) one, and is faster for it. The same for all
@@ -163,14 +173,18 @@ impl<E: Element> Conv<E> {
     /// # Panics
     /// As `new`, and where it does not [pay](Conv::pays).
     pub fn fast(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize) -> Self {
+        assert_eq!(weights.len(), bias.len() * channels_in * 9, "weights of a 3x3 convolution");
+        Self::fast_by_rows(isa, &of(weights, channels_in * 9), bias, channels_in)
+    }
+
+    /// The same of rows, as [`by_rows`](Conv::by_rows).
+    ///
+    /// # Panics
+    /// As `fast`.
+    pub fn fast_by_rows(isa: Isa, row: Row<'_>, bias: &[f32], channels_in: usize) -> Self {
         assert!(isa.available(), "the processor has no {isa:?}");
         assert!(Self::pays(channels_in), "{channels_in} channels");
-        assert_eq!(weights.len(), bias.len() * channels_in * 9, "weights of a 3x3 convolution");
-        let at = |o: usize, point: usize, i: usize| {
-            let filter = &weights[(o * channels_in + i) * 9..][..9];
-            winograd::transform(|tap| filter[tap], point)
-        };
-        let packed = Packed::new(isa, bias, winograd::POINTS, channels_in, at);
+        let packed = Packed::new(isa, bias, Form::Winograd, channels_in, row);
         Self { isa, channels_in, channels_out: bias.len(), kernel: 3, stride: 1, gated: false, fast: true, packed }
     }
 
@@ -181,21 +195,32 @@ impl<E: Element> Conv<E> {
     /// # Panics
     /// As `new`, and when the number of rows is odd.
     pub fn gated(isa: Isa, weights: &[f32], bias: &[f32], channels_in: usize) -> Self {
-        assert!(isa.available(), "the processor has no {isa:?}");
         assert_eq!(weights.len(), bias.len() * channels_in, "weights of a fully connected layer");
+        Self::gated_by_rows(isa, &of(weights, channels_in), bias, channels_in)
+    }
+
+    /// The same of rows, as [`by_rows`](Conv::by_rows).
+    ///
+    /// # Panics
+    /// As `gated`.
+    pub fn gated_by_rows(isa: Isa, row: Row<'_>, bias: &[f32], channels_in: usize) -> Self {
+        assert!(isa.available(), "the processor has no {isa:?}");
         assert_eq!(channels_in % E::PER_STEP, 0, "bf16 channels come in pairs");
         assert!(bias.len().is_multiple_of(2), "a gate for each value");
         let (channels_out, lanes) = (bias.len() / 2, isa.lanes());
         // A vector of values and a vector of their gates in turn, the last ones filled up.
-        let row = |o: usize| {
+        let of = |o: usize| {
             let channel = o / (2 * lanes) * lanes + o % lanes;
             let gate = o % (2 * lanes) >= lanes;
             (channel < channels_out).then_some(channel + if gate { channels_out } else { 0 })
         };
         let rows = channels_out.div_ceil(lanes) * 2 * lanes;
-        let bias: Vec<f32> = (0..rows).map(|o| row(o).map_or(0.0, |row| bias[row])).collect();
-        let at = |o: usize, _: usize, i: usize| row(o).map_or(0.0, |row| weights[row * channels_in + i]);
-        let packed = Packed::new(isa, &bias, 1, channels_in, at);
+        let bias: Vec<f32> = (0..rows).map(|o| of(o).map_or(0.0, |row| bias[row])).collect();
+        let row = |o: usize, values: &mut [f32]| match of(o) {
+            Some(index) => row(index, values),
+            None => values.fill(0.0),
+        };
+        let packed = Packed::new(isa, &bias, Form::Plain(1), channels_in, &row);
         Self { isa, channels_in, channels_out, kernel: 1, stride: 1, gated: true, fast: false, packed }
     }
 
@@ -340,6 +365,11 @@ impl<E: Element> Conv<E> {
             assert!(within(&at, channels, base.len()), "residual outside its map");
         }
     }
+}
+
+/// The rows of weights that are there already.
+fn of(weights: &[f32], len: usize) -> impl Fn(usize, &mut [f32]) + Sync {
+    move |o, values| values.copy_from_slice(&weights[o * len..][..len])
 }
 
 #[cfg(test)]

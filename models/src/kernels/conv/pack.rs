@@ -2,8 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Isa, Source};
+use super::{Isa, Source, winograd};
 use crate::kernels::Element;
+use crate::kernels::isa::Kernel;
+use crate::kernels::simd::Simd;
 
 /// Most bytes of the weights of one piece of a patch: half of a usual second-level cache, the pixels need the rest.
 const PIECE: usize = 384 << 10;
@@ -44,17 +46,39 @@ pub(super) struct Packed<E> {
     lanes: usize,
 }
 
+/// Where the weights of output channels come from: writes those of a channel, for each input channel those of all places of the patch side by side.
+pub type Row<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+
+/// How the weights of a channel become those of the places that are packed.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// As they are, so many places of the patch.
+    Plain(usize),
+    /// Those of 3x3 filters, as [`super::winograd`] has them.
+    Winograd,
+}
+
+impl Form {
+    /// Places of the patch in a row, and packed.
+    fn taps(self) -> (usize, usize) {
+        match self {
+            Self::Plain(taps) => (taps, taps),
+            Self::Winograd => (9, winograd::POINTS),
+        }
+    }
+}
+
+/// Values between the rows of a block in memory beyond their own: rows that lie a power of two apart would fall into few sets of
+/// the cache.
+const APART: usize = 16;
+
 impl<E: Element> Packed<E> {
-    /// `at(o, tap, i)` gives the weight of output channel `o`, place `tap` of the patch and input channel `i`.
-    pub(super) fn new(
-        isa: Isa,
-        bias: &[f32],
-        taps: usize,
-        channels_in: usize,
-        at: impl Fn(usize, usize, usize) -> f32 + Sync,
-    ) -> Self {
+    /// `row(o, values)` writes the weights of output channel `o`: for each input channel those of the places of the patch. It is asked in
+    /// parallel, block by block, so that no more of them need be in memory at once.
+    pub(super) fn new(isa: Isa, bias: &[f32], form: Form, channels_in: usize, row: Row<'_>) -> Self {
         let lanes = isa.lanes();
-        let patch = taps * channels_in;
+        let (read, written) = form.taps();
+        let patch = written * channels_in;
         let mut blocks = vec![];
         let (mut first, mut end) = (0, 0);
         while first < bias.len() {
@@ -75,16 +99,16 @@ impl<E: Element> Packed<E> {
             parts.push((block, part));
             rest = behind;
         }
-        parts.into_par_iter().for_each(|(block, part)| {
-            let step = block.vectors * lanes * E::PER_STEP;
-            for (k, part) in part.chunks_exact_mut(step).enumerate() {
-                for (o, lane) in part.chunks_exact_mut(E::PER_STEP).enumerate().take(block.channels) {
-                    for (i, value) in lane.iter_mut().enumerate() {
-                        let k = k * E::PER_STEP + i;
-                        *value = E::from_f32(at(block.first + o, k / channels_in, k % channels_in));
-                    }
-                }
+        let len = read * channels_in;
+        parts.into_par_iter().for_each_init(Vec::new, |rows, (block, out)| {
+            let lanes = block.vectors * lanes;
+            // Lanes without a channel stay zeros.
+            rows.clear();
+            rows.resize(lanes * (len + APART), 0.0);
+            for (o, values) in rows.chunks_exact_mut(len + APART).enumerate().take(block.channels) {
+                row(block.first + o, &mut values[..len]);
             }
+            isa.run(Pack { form, channels_in, lanes, rows, out });
         });
 
         let mut padded = vec![0.0; end];
@@ -131,3 +155,64 @@ impl<E: Element> Packed<E> {
         pieces
     }
 }
+
+/// Packs the rows of a block: a kernel so that the plain loops below are compiled for the set.
+struct Pack<'a, E> {
+    form: Form,
+    channels_in: usize,
+    lanes: usize,
+    rows: &'a [f32],
+    out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Pack<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Simd>(self) {
+        let Self { form, channels_in, lanes, rows, out } = self;
+        let (read, written) = form.taps();
+        let stride = read * channels_in + APART;
+        // Where the weights of a place and an input channel go: `PER_STEP` channels of each lane lie side by side.
+        let step = lanes * E::PER_STEP;
+        let place = |tap: usize, i: usize| {
+            let k = tap * channels_in + i;
+            (k / E::PER_STEP * step, k % E::PER_STEP)
+        };
+        match form {
+            Form::Plain(taps) => {
+                for tap in 0..taps {
+                    for i in 0..channels_in {
+                        let (at, part) = place(tap, i);
+                        let from = &rows[i * taps + tap..];
+                        let out = &mut out[at..at + step];
+                        for (o, out) in out.chunks_exact_mut(E::PER_STEP).enumerate() {
+                            out[part] = E::from_f32(from[o * stride]);
+                        }
+                    }
+                }
+            }
+            Form::Winograd => {
+                // Lane by lane side by side, so that the transform is one for all of them.
+                let (mut filters, mut points) = ([[0.0; MOST_LANES]; 9], [[0.0; MOST_LANES]; winograd::POINTS]);
+                for i in 0..channels_in {
+                    for (tap, filters) in filters.iter_mut().enumerate() {
+                        let from = &rows[i * 9 + tap..];
+                        filters.iter_mut().take(lanes).enumerate().for_each(|(o, value)| *value = from[o * stride]);
+                    }
+                    winograd::transform(&filters, &mut points);
+                    for (point, points) in points.iter().enumerate().take(written) {
+                        let (at, part) = place(point, i);
+                        let out = &mut out[at..at + step];
+                        for (out, value) in out.chunks_exact_mut(E::PER_STEP).zip(points) {
+                            out[part] = E::from_f32(*value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lanes of the widest block: three of the widest vectors.
+pub(super) const MOST_LANES: usize = 48;

@@ -34,12 +34,28 @@ const GROUP: usize = 8;
 /// Values that fill a line of the cache, in f32.
 const LINE: usize = 16;
 
-/// The weight of one transformed place, of the nine weights of a filter: `G g G^T`.
-pub(super) fn transform(filter: impl Fn(usize) -> f32, point: usize) -> f32 {
-    const G: [[f32; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
-    let (rows, columns) = (G[point / 4], G[point % 4]);
-    let row = |y: usize| (0..3).map(|x| columns[x] * filter(3 * y + x)).sum::<f32>();
-    (0..3).map(|y| rows[y] * row(y)).sum()
+/// The weights of all transformed places of the nine weights of filters, `G g G^T`, for many of them side by side.
+#[inline(always)]
+pub(super) fn transform<const N: usize>(filters: &[[f32; N]; 9], points: &mut [[f32; N]; POINTS]) {
+    // The rows of `G` are (1, 0, 0), (1/2, 1/2, 1/2), (1/2, -1/2, 1/2) and (0, 0, 1).
+    let four = |[a, b, c]: [f32; 3]| [a, 0.5 * a + 0.5 * b + 0.5 * c, 0.5 * a - 0.5 * b + 0.5 * c, c];
+    let mut rows = [[[0.0; N]; 4]; 3];
+    for (y, rows) in rows.iter_mut().enumerate() {
+        for o in 0..N {
+            let new = four([filters[3 * y][o], filters[3 * y + 1][o], filters[3 * y + 2][o]]);
+            for x in 0..4 {
+                rows[x][o] = new[x];
+            }
+        }
+    }
+    for x in 0..4 {
+        for o in 0..N {
+            let new = four([rows[0][x][o], rows[1][x][o], rows[2][x][o]]);
+            for y in 0..4 {
+                points[4 * y + x][o] = new[y];
+            }
+        }
+    }
 }
 
 /// Most tiles of a job of a convolution of so many channels.
