@@ -1,6 +1,7 @@
 //! The parts of Stable Diffusion 1 and 2 (Rombach et al. 2022) and SDXL (Podell et al. 2023): the text encoder, the U-Net,
 //! ControlNets and the autoencoder, with the tensor names of diffusers and transformers.
 
+mod checkpoint;
 mod clip;
 mod condition;
 mod controlnet;
@@ -15,6 +16,9 @@ mod transformer;
 mod unet;
 mod vae;
 
+pub use checkpoint::{
+    Adapter, Checkpoint, Embedding, Family, Identity, Kind, Lora, Merged, Part, Stamp, Vectors, identify,
+};
 pub use clip::{Clip, ClipConfig, ClipText, Token};
 pub use condition::{Added, AddedConfig, Condition};
 pub use controlnet::{ControlNet, ControlNetConfig, Hint};
