@@ -58,24 +58,23 @@ pub(crate) enum ModelsVerb {
 
 /// What is fetched, and from where.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Fetching")]
 pub(crate) struct Pull {
     /// What to fetch, as `list` names it
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
     /// Accept licences that restrict what may be done with a model, without being asked
-    #[arg(long, alias = "accept-license")]
+    #[arg(long, alias = "accept-license", help_heading = "Fetching")]
     pub accept_licence: bool,
     /// A server to ask first, which has the paths of the usual ones: URL/owner/name/resolve/.. and URL/owner/name/raw/..; may be
-    /// repeated. The variable UPWEAVE_MIRROR names another. HF_ENDPOINT stands for https://huggingface.co, HF_TOKEN is sent there
+    /// repeated. The variable UPWEAVE_MIRROR names another. HF_ENDPOINT stands for the place of Hugging Face, HF_TOKEN is sent there
     /// and nowhere else
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", help_heading = "Fetching", value_hint = ValueHint::Url)]
     pub mirror: Vec<String>,
     /// Give up a connection after so long without news
-    #[arg(long, value_name = "SECONDS", value_parser = patience, default_value = "30")]
+    #[arg(long, value_name = "SECONDS", help_heading = "Fetching", value_parser = patience, default_value = "30")]
     pub timeout: Duration,
     /// Try again so often when nothing comes
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(long, value_name = "N", help_heading = "Fetching", default_value = "5", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub retries: u32,
 }
 

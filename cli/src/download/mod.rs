@@ -121,8 +121,9 @@ pub(crate) fn fetch(client: &Client, wanted: &Wanted<'_>, patience: Patience, wa
                 retry = 0;
             }
             if retry >= patience.retries {
-                last =
-                    (why, Some("try again later: what came so far is kept, and the same command goes on".to_owned()));
+                let kept =
+                    if part.bytes() > 0 { ": what came so far is kept, and the same command goes on" } else { "" };
+                last = (why, Some(format!("try again later{kept}")));
                 break;
             }
             let wait = asked.unwrap_or(Duration::ZERO).max(patience.wait(retry));

@@ -4,17 +4,18 @@ use super::place::{Came, Place, line, weights};
 use std::{fs, path::Path};
 
 fn tiny() -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden/formats.pth")).unwrap()
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden/formats.pth"))
+        .expect("it is in the repository")
 }
 
 fn put(place: &Place, path: &str, content: &[u8]) {
     let path = place.root().join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
+    fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("there is room");
+    fs::write(path, content).expect("there is room");
 }
 
 fn run(place: &Place, paths: &str, arguments: &str) -> Came {
-    place.command("", arguments).env("UPWEAVE_MODEL_PATHS", paths).output().unwrap().into()
+    place.command("", arguments).env("UPWEAVE_MODEL_PATHS", paths).output().expect("the program starts").into()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{
 
 fn with_token(place: &Place, endpoint: &str, more: &str) -> Came {
     let pull = format!("{}{more}", super::place::PULL);
-    place.command(endpoint, &pull).env("HF_TOKEN", "hf_secret").output().unwrap().into()
+    place.command(endpoint, &pull).env("HF_TOKEN", "hf_secret").output().expect("the program starts").into()
 }
 
 fn tokens(server: &Server) -> Vec<Option<String>> {

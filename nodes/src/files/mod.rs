@@ -28,7 +28,7 @@ mod weights;
 mod write;
 mod xmp;
 
-pub use places::{Fetchable, Placed, Places, Purpose, contents, is_model_name, keep_models_in, locate};
+pub use places::{Fetchable, Placed, Places, Purpose, contents, is_model_name, keep_models_in, locate, missing};
 pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile};
 
 pub(crate) use carry::Strip;

@@ -70,6 +70,9 @@ impl Placed {
     }
 }
 
+/// Where models of these names, wanted for these purposes, were found.
+type Known = HashMap<(String, Option<Purpose>), PathBuf>;
+
 /// The places. Set by the program, once, before anything runs.
 static PLACES: OnceLock<Places> = OnceLock::new();
 
@@ -108,12 +111,12 @@ pub fn contents(place: &Path) -> (Vec<Placed>, Vec<String>) {
 /// When several places have a model of this name.
 pub fn locate(name: &str, wanted: Option<Purpose>) -> NodeResult<Option<PathBuf>> {
     let Some(places) = PLACES.get() else { return Ok(None) };
-    static FOUND: Mutex<Option<HashMap<(String, Option<Purpose>), PathBuf>>> = Mutex::new(None);
+    static FOUND: Mutex<Option<Known>> = Mutex::new(None);
     if let Some(own) = own(&places.own, name) {
         return Ok(Some(own));
     }
     let key = (name.to_owned(), wanted);
-    let known = |found: &Option<HashMap<_, PathBuf>>| found.as_ref().and_then(|found| found.get(&key)).cloned();
+    let known = |found: &Option<Known>| found.as_ref().and_then(|found| found.get(&key)).cloned();
     let before = known(&FOUND.lock().unwrap_or_else(PoisonError::into_inner));
     // Folders of others are large: they are walked once for a name, and again when the file is gone.
     if let Some(path) = before.filter(|path| path.exists()) {
@@ -203,7 +206,7 @@ fn chosen(
 }
 
 /// Why a model that is called by its name cannot be used, with the command that gets it.
-pub(super) fn missing(name: &str) -> Failure {
+pub fn missing(name: &str) -> Failure {
     let failure = Failure::new(Blame::Model, format!("there is no model `{name}`")).at("model");
     failure.hint(how(name).unwrap_or_else(|| {
         "`upweave models list` shows those that there are, `upweave models import FILE` adds one; a file is named with its ending"

@@ -1,35 +1,34 @@
 //! `upweave models pull`: fetches models into the user's folder. What arrives is put together beside it, and gets its name when all of it
 //! is there and is what it should be.
 
-use super::{
-    import::{Converted, exit_code},
-    is_embedded,
-};
+mod install;
+mod telling;
+
+use super::{import::exit_code, is_embedded};
 use crate::{
     args::Pull,
     catalog::{self, Entry, File},
     download::{self, Client, Failed, Patience, Sources, Wanted},
-    installed::{self, Kept, Lock, Origin, Record, Stopped, staging, written},
+    installed::{self, Lock, Stopped},
     models_folder,
     stop::Stop,
     terminal::{Terminal, print},
 };
 use engine::{Blame, Failure};
-use nodes::files::ModelFile;
+use install::Here;
 use serde_json::json;
 use std::{
     cell::Cell,
     fs,
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+use telling::Telling;
 
 /// Pause between two looks at a lock that another process holds.
 const LOOK: Duration = Duration::from_millis(200);
-/// Pause between two events that tell how far a download is.
-const NEWS: Duration = Duration::from_millis(500);
 
 /// Why a model is not pulled.
 enum Ended {
@@ -119,15 +118,6 @@ struct Puller<'a> {
     accepted: bool,
 }
 
-/// How a model is here.
-enum Here {
-    Not,
-    Good,
-    Damaged,
-    /// Another model has its name.
-    Other,
-}
-
 impl Puller<'_> {
     fn pull(&self, entry: &Entry) -> Result<(), Ended> {
         let name = &entry.name;
@@ -170,17 +160,6 @@ impl Puller<'_> {
         Ok(())
     }
 
-    /// Where the model will lie.
-    fn place(&self, entry: &Entry) -> PathBuf {
-        let name = &entry.name;
-        self.folder.join(if entry.is_folder() { name.clone() } else { format!("{name}.safetensors") })
-    }
-
-    /// Where a file lies until all are there.
-    fn staged(&self, entry: &Entry, file: &File) -> PathBuf {
-        staging(&self.folder, &entry.name).join(if entry.is_folder() { file.0.as_str() } else { file.name() })
-    }
-
     fn unwritable(&self, error: &io::Error) -> Failure {
         Failure::new(Blame::Resource, format!("cannot write in `{}`: {error}", self.folder.display()))
             .hint("make room, or name another folder with the variable `UPWEAVE_MODELS`; what came so far is kept")
@@ -202,45 +181,6 @@ impl Puller<'_> {
                 told = true;
             }
             thread::sleep(LOOK);
-        }
-    }
-
-    fn here(&self, entry: &Entry) -> Result<Here, Ended> {
-        let place = self.place(entry);
-        let other = if entry.is_folder() {
-            self.folder.join(format!("{}.safetensors", entry.name))
-        } else {
-            self.folder.join(&entry.name)
-        };
-        if other.exists() {
-            return Ok(Here::Other);
-        }
-        if !place.exists() {
-            return Ok(Here::Not);
-        }
-        // What somebody put there by hand may well be the same.
-        let by_hand = || (!entry.kind.converted()).then(|| self.record(entry, as_it_is(entry)));
-        let of_list = Record::of(&self.folder, &entry.name).filter(|record| record.is_of(&entry.files));
-        let Some(record) = of_list.clone().or_else(by_hand) else { return Ok(Here::Other) };
-        let root = if entry.is_folder() { &place } else { &self.folder };
-        let wrong = record.check(root, &|done, of| {
-            self.terminal.progress(
-                None,
-                &format!("{}, looking at what is here", entry.name),
-                done as f64 / of.max(1) as f64,
-            );
-            if self.stop.exit_code().is_some() { Err(Stopped) } else { Ok(()) }
-        })?;
-        self.terminal.clear();
-        match (wrong.is_empty(), of_list.is_some()) {
-            (false, true) => Ok(Here::Damaged),
-            (false, false) => Ok(Here::Other),
-            (true, known) => {
-                if !known {
-                    record.write(&self.folder, &entry.name).map_err(|error| self.unwritable(&error))?;
-                }
-                Ok(Here::Good)
-            }
         }
     }
 
@@ -318,90 +258,5 @@ impl Puller<'_> {
             before += file.1;
         }
         Ok(())
-    }
-
-    fn record(&self, entry: &Entry, files: Vec<Kept>) -> Record {
-        Record {
-            origin: Origin::Pulled,
-            from: entry.addresses_of(&entry.files[0], &Sources::usual()).pop().unwrap_or_default(),
-            kind: entry.kind.to_string(),
-            licence: entry.licence.clone(),
-            files,
-            sources: entry.files.iter().map(|file| file.2.clone()).collect(),
-        }
-    }
-
-    /// Gives what was fetched its name.
-    fn install(&self, entry: &Entry) -> Result<Record, Ended> {
-        let (staging, place) = (staging(&self.folder, &entry.name), self.place(entry));
-        let first = self.staged(entry, &entry.files[0]);
-        let unwritable = |error: io::Error| self.unwritable(&error);
-        let record = if entry.kind.converted() {
-            let model = Converted::new(&ModelFile::read(&first)?, Path::new(entry.files[0].name()), Some(entry))?;
-            let record = self.record(entry, vec![model.kept(&entry.name)]);
-            record.write(&self.folder, &entry.name).map_err(unwritable)?;
-            written(&place, &model.bytes).map_err(unwritable)?;
-            record
-        } else {
-            let record = self.record(entry, as_it_is(entry));
-            record.write(&self.folder, &entry.name).map_err(unwritable)?;
-            if entry.is_folder() {
-                // Only a damaged one can be there.
-                if place.exists() {
-                    fs::remove_dir_all(&place).map_err(unwritable)?;
-                }
-                fs::rename(&staging, &place).map_err(unwritable)?;
-            } else {
-                fs::rename(&first, &place).map_err(unwritable)?;
-            }
-            installed::sync(&self.folder);
-            record
-        };
-        _ = fs::remove_dir_all(&staging);
-        Ok(record)
-    }
-}
-
-/// The files of a model that is kept as it came.
-fn as_it_is(entry: &Entry) -> Vec<Kept> {
-    let kept = |File(path, bytes, sha256): &File| Kept {
-        path: if entry.is_folder() { path.clone() } else { format!("{}.safetensors", entry.name) },
-        bytes: *bytes,
-        sha256: sha256.clone(),
-    };
-    entry.files.iter().map(kept).collect()
-}
-
-/// Tells how far a download is.
-struct Telling<'a> {
-    puller: &'a Puller<'a>,
-    entry: &'a Entry,
-    file: &'a File,
-    /// Bytes of the files before this one.
-    before: u64,
-    last: Cell<Option<Instant>>,
-}
-
-impl download::Watch for Telling<'_> {
-    fn progress(&self, bytes: u64) {
-        let (terminal, name, of) = (self.puller.terminal, &self.entry.name, self.entry.bytes());
-        let done = self.before + bytes;
-        if done < of && self.last.get().is_some_and(|last| last.elapsed() < NEWS) {
-            return;
-        }
-        self.last.set(Some(Instant::now()));
-        terminal.event(json!({ "event": "pulling", "name": name, "file": self.file.0, "bytes": done, "of": of }));
-        let text = format!("{name}, {} of {}", engine::bytes(done), engine::bytes(of));
-        terminal.progress(None, &text, done as f64 / of.max(1) as f64);
-    }
-
-    fn again(&self, why: &str, wait: Duration) {
-        let (terminal, name) = (self.puller.terminal, &self.entry.name);
-        terminal.event(json!({ "event": "retry", "name": name, "message": why, "wait": wait.as_secs_f64() }));
-        terminal.say(&format!("{name}: {why}; trying again in {:.1} s", wait.as_secs_f64()));
-    }
-
-    fn stopped(&self) -> bool {
-        self.puller.stop.exit_code().is_some()
     }
 }
