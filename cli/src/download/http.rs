@@ -12,6 +12,7 @@ use ureq::http::{Response, StatusCode, Uri, header::HeaderMap};
 const MOST_HOPS: usize = 10;
 
 /// Asks servers.
+#[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     /// The only place that is sent the token, and the token.
@@ -41,7 +42,7 @@ pub(super) struct Answer {
     pub(super) start: u64,
     /// What the server calls this version of the file.
     pub(super) tag: Option<String>,
-    pub(super) reader: Box<dyn Read>,
+    pub(super) reader: Box<dyn Read + Send>,
 }
 
 impl Client {

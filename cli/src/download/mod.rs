@@ -1,6 +1,7 @@
 //! Fetches files whose size and SHA-256 are known beforehand, so that nothing but the right content ever gets its final name,
 //! whatever the network does. What was fetched stays, and the next attempt goes on from there.
 
+mod apart;
 mod http;
 mod part;
 mod sources;
@@ -8,10 +9,11 @@ mod sources;
 pub(crate) use http::Client;
 pub(crate) use sources::Sources;
 
+use apart::Pieces;
 use http::Answer;
 use part::Part;
 use std::{
-    io::{self, Read},
+    io,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -51,8 +53,6 @@ impl Patience {
 const LEAST_BYTES: u64 = 4096;
 /// An attempt that brings so much does not count as one that failed.
 const NEWS: u64 = 1 << 20;
-/// Bytes that are read at once.
-const AT_ONCE: usize = 1 << 18;
 
 /// A file to fetch.
 pub(crate) struct Wanted<'a> {
@@ -165,7 +165,10 @@ fn attempt(
     }
     let resumed = part.bytes() > 0;
     if part.bytes() < wanted.bytes {
-        let answer = client.get(address, part.bytes(), wanted.bytes, part.tag(address))?;
+        let (client, to, tag) = (client.clone(), address.to_owned(), part.tag(address).map(str::to_owned));
+        let (from, bytes) = (part.bytes(), wanted.bytes);
+        let asked = apart::done(move || client.get(&to, from, bytes, tag.as_deref()), &|| watch.stopped());
+        let answer = asked.ok_or(Fault::Stopped)??;
         receive(answer, wanted, address, part, patience, watch)?;
     }
     if part.sha256() == wanted.sha256 {
@@ -182,7 +185,7 @@ fn attempt(
 
 /// Takes what a server sends.
 fn receive(
-    mut answer: Answer,
+    answer: Answer,
     wanted: &Wanted<'_>,
     address: &str,
     part: &mut Part,
@@ -193,27 +196,25 @@ fn receive(
         part.restart().map_err(Fault::Disk)?;
     }
     part.comes_from(address, answer.tag.as_deref()).map_err(Fault::Disk)?;
-    let mut buffer = vec![0; AT_ONCE];
+    let pieces = Pieces::of(answer.reader);
     let (mut since, mut then) = (Instant::now(), part.bytes());
     loop {
+        let piece = pieces.next(&|| watch.stopped());
         if watch.stopped() {
             part.flush().map_err(Fault::Disk)?;
             return Err(Fault::Stopped);
         }
-        let read = match answer.reader.read(&mut buffer) {
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Fault::Passing(http::broken(&error, part.bytes(), wanted.bytes), None)),
+        let piece = match piece {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => return Err(Fault::Passing(http::broken(&error, part.bytes(), wanted.bytes), None)),
+            None => break,
         };
-        if read == 0 {
-            break;
-        }
-        if part.bytes() + read as u64 > wanted.bytes {
+        if part.bytes() + piece.len() as u64 > wanted.bytes {
             part.restart().map_err(Fault::Disk)?;
             let why = format!("`{address}` sends more than the {} bytes that the file has", wanted.bytes);
             return Err(Fault::Lasting(why, None));
         }
-        part.write(&buffer[..read]).map_err(Fault::Disk)?;
+        part.write(&piece).map_err(Fault::Disk)?;
         watch.progress(part.bytes());
         if since.elapsed() > patience.timeout {
             if part.bytes() - then < LEAST_BYTES && part.bytes() < wanted.bytes {

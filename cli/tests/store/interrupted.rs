@@ -101,6 +101,25 @@ fn a_stopped_pull_keeps_what_came() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_stop_does_not_wait_for_a_silent_server() {
+    let content = weights(SIZE);
+    for middle in [false, true] {
+        let (place, whole) = (Place::with(&content), content.clone());
+        let server = Server::new(move |_, _| match middle {
+            true => Reply::Trickle(whole.clone(), 100_000, Duration::from_secs(20)),
+            false => Reply::Silence,
+        });
+        let child = place.start(&server.address, "models pull one --timeout 60");
+        wait_for(|| if middle { place.part_bytes() >= 100_000 } else { !server.asked().is_empty() });
+        let start = Instant::now();
+        assert!(Command::new("kill").args(["-INT".to_owned(), child.id().to_string()]).status().unwrap().success());
+        Came::from(child.wait_with_output().unwrap()).is(130, &["what came so far is kept"]);
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
 fn two_pulls_fetch_it_once() {
     let content = weights(SIZE);
     let (place, server) = (Place::with(&content), slow(&content));
