@@ -31,7 +31,8 @@ SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000", "\u2028",
 CONTROLS = [chr(c) for c in [*range(1, 9), 14, 27, 31, 127, 128, 159]] + ["\u200d", "\u202e", "\ufffd", "\ufffe", "\U000e0041"]
 QUOTED = ["'s", "'T", "'re", "'VE", "'m", "'ll", "'D", "''s", "'ss", "'", "`", "´", "’s", "'1", "x'sy"]
 SPECIAL = ["<|startoftext|>", "<|endoftext|>", "<|ENDOFTEXT|>", "<|endoftext", "|>", "<|startoftext|>!", "</w>", "Ġ"]
-FORMS = ["e\u0301", "a\u0308\u0323", "a\u0323\u0308", "\u212b", "\u1100\u1161\u11a8", "가", "q\u0307\u0323", "\u0344", "\u0958", "ö\u0301", "\u1e9b\u0323"]
+FORMS = ["e\u0301", "a\u0308\u0323", "a\u0323\u0308", "\u212b", "\u1100\u1161\u11a8", "가", "q\u0307\u0323", "\u0344", "\u0958", "ö\u0301", "\u1e9b\u0323",
+         "\u2de7\u1ac4", "a\u0301\u1ac3"]  # marks of Unicode 14, which older tables leave in their place
 
 
 def byte_characters():

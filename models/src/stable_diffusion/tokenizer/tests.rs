@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -6,9 +5,7 @@ use super::*;
 /// `UPWEAVE_GOLDENS` names another folder than that of the repository; `tests/parity/tokenizer.py` writes the file.
 #[test]
 fn ids_equal_transformers() {
-    let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let folder = std::env::var_os("UPWEAVE_GOLDENS").map_or(usual, PathBuf::from);
-    let file = std::fs::read(folder.join("tokenizer.json")).unwrap();
+    let file = crate::testing::golden!("tokenizer.json");
     let prompts: Vec<(String, Vec<u32>)> = serde_json::from_slice(&file).unwrap();
     assert!(prompts.len() >= 1000);
     let wrong: Vec<_> = prompts.iter().filter(|(prompt, ids)| tokenize(prompt) != *ids).collect();
