@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from generate import randomise
+from random_weights import randomise
 
 TINY = {
     "text_encoder_open": {"vocab_size": 90, "hidden_size": 40, "intermediate_size": 72, "num_hidden_layers": 3,

@@ -1,8 +1,6 @@
 //! Every sampler against the schedulers of diffusers, state by state. `UPWEAVE_GOLDENS` names another folder of golden files;
 //! `tests/parity/samplers.py` writes them.
 
-use std::path::PathBuf;
-
 use candle_core::{Device, safetensors::load_buffer};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -28,9 +26,7 @@ struct Run {
 }
 
 fn golden() -> Golden {
-    let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let folder = std::env::var_os("UPWEAVE_GOLDENS").map_or(usual, PathBuf::from);
-    let file = std::fs::read(folder.join("samplers.safetensors")).unwrap();
+    let file = crate::testing::golden!("samplers.safetensors");
     let (_, metadata) = SafeTensors::read_metadata(&file).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
     let tensors = load_buffer(&file, &Device::Cpu).unwrap();
