@@ -117,11 +117,6 @@ impl Upsample {
         input.convolved(if self.is_nearest() { Window::same(3) } else { conv.window })
     }
 
-    /// Channels of the result.
-    pub(crate) fn channels(&self) -> usize {
-        self.channels
-    }
-
     /// What has to be known of the input for a part of the result.
     pub(crate) fn needs(&self, part: Region, input: Region) -> Region {
         let within = Region {

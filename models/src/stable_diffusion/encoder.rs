@@ -38,7 +38,8 @@ pub(super) struct Shape {
 impl Shape {
     /// Values of such a map in memory, its border with them.
     pub(super) fn values(self) -> u64 {
-        (self.size.0 as u64 + 2) * (self.size.1 as u64 + 2) * self.channels as u64
+        let side = |side: usize| (side as u64).saturating_add(2);
+        side(self.size.0).saturating_mul(side(self.size.1)).saturating_mul(self.channels as u64)
     }
 }
 

@@ -1,4 +1,4 @@
-use candle_core::{DType, Device, Tensor, safetensors::load_buffer};
+use candle_core::{DType, Device, safetensors::SliceSafetensors};
 
 use super::*;
 use crate::layers::Weights;
@@ -12,7 +12,7 @@ mod vae;
 
 /// A tensor of a golden file: its shape, and its values in f32 for each of its first dimension.
 fn tensor(file: &[u8], name: &str) -> (Vec<usize>, Vec<Vec<f32>>) {
-    let tensor: &Tensor = &load_buffer(file, &Device::Cpu).unwrap()[name];
+    let tensor = SliceSafetensors::new(file).unwrap().load(name, &Device::Cpu).unwrap();
     let values: Vec<f32> = tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     let shape = tensor.dims().to_vec();
     let parts = values.chunks(values.len() / shape[0]).map(<[f32]>::to_vec).collect();

@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use super::*;
 use crate::files::Tensors;
 
-/// What the published networks make of a photograph at least, in dB.
-const LEAST: f64 = 30.0;
-
 #[test]
 fn tiny_autoencoder_equals_diffusers() {
     let file = golden!("taesd_tiny.safetensors");
@@ -56,11 +53,12 @@ fn real_weights_bring_a_picture_back() {
     let read = |name: &str| std::fs::read(data.join("weights/taesd-family").join(name)).unwrap();
     let (encoder, decoder) = (read("taef2_encoder.pth"), read("taef2_decoder.pth"));
     let weights = |file| Weights::of("taesd", Tensors::read("taesd", file, None).unwrap());
-    let photo = image::open(data.join("bench/kodak/01.png")).unwrap().to_rgb8();
+    let photo = image::open(data.join("bench/kodak/03.png")).unwrap().to_rgb8();
     let size = (photo.width() as usize, photo.height() as usize);
     let plane = |c: usize| photo.pixels().map(move |pixel| f32::from(pixel.0[c]) / 127.5 - 1.0);
     let planes: Vec<f32> = (0..3).flat_map(plane).collect();
-    for precision in [Precision::F32, Precision::Bf16] {
+    // PyTorch makes 33.23 dB of it.
+    for (precision, least) in [(Precision::F32, 33.2), (Precision::Bf16, 32.7)] {
         let compute = Compute::cpu(precision);
         let encoder = TaesdEncoder::load(&weights(&encoder).on(compute.clone())).unwrap();
         let decoder = TaesdDecoder::load(&weights(&decoder).on(compute)).unwrap();
@@ -72,7 +70,7 @@ fn real_weights_bring_a_picture_back() {
         let error = planes.iter().zip(&back).map(square).sum::<f64>() / planes.len() as f64;
         let found = -10.0 * error.log10();
         println!("{}: {found:.2} dB", precision.name());
-        assert!(found > LEAST, "{}: {found} dB", precision.name());
+        assert!(found > least, "{}: {found} dB", precision.name());
     }
     // The halves are told apart.
     assert!(matches!(TaesdDecoder::load(&weights(&encoder)), Err(Error::Weights { .. })));

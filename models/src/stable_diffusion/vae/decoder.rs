@@ -79,13 +79,18 @@ impl VaeDecoder {
         let (mut source, mut most) = (shape.values(), self.middle.room(shape));
         for (level, double) in &self.levels {
             most = most.max(level.room(source, shape, cut));
-            let Some(double) = double else { continue };
-            shape.channels = double.channels();
+            shape.channels = level.channels().unwrap_or(shape.channels);
+            if double.is_none() {
+                continue;
+            }
             let (kept, made) = Source::room(shape, cut);
             (source, most) = (kept, most.max(made));
             shape.size = (2 * shape.size.0, 2 * shape.size.1);
         }
-        bytes_of(most, self.precision)
+        // At the end, the picture in f32 lies beside the last map and what that was made of.
+        let picture = Shape { channels: self.leave.channels(), ..shape };
+        let end = bytes_of(2 * shape.values(), self.precision) + 4 * picture.values();
+        bytes_of(most, self.precision).max(end)
     }
 
     /// The picture of a latent of width x height, plane by plane, in the latent's own unit (what the U-Net sees, divided by

@@ -113,7 +113,9 @@ impl VaeEncoder {
             let Some(halve) = halve else { continue };
             shape = Shape { size: (shape.size.0 / 2, shape.size.1 / 2), channels: halve.channels() };
         }
-        bytes_of(most.max(self.middle.room(shape)), self.precision)
+        // The picture is f32 always.
+        let picture = Shape { size, channels: self.channels };
+        bytes_of(most.max(self.middle.room(shape)), self.precision) + 4 * picture.values()
     }
 
     /// The latents of a picture of width x height, whose planes run from -1 to 1. In tiles.

@@ -154,8 +154,14 @@ impl Level {
         self.0.iter().map(Resnet::bytes).sum()
     }
 
-    /// The most values that lie in memory at once, given those of the source, which stands for a map of this shape: of each
-    /// block the source, what the first convolution gives, where the source is of another width what it becomes, and a tile.
+    /// Channels of the result, unless there are no blocks.
+    fn channels(&self) -> Option<usize> {
+        self.0.last().map(Resnet::channels)
+    }
+
+    /// The most values that lie in memory at once, given those of the source, which stands for a map of this shape. In the first
+    /// half of a block: the source, what the first convolution gives, where the source is of another width what it becomes, and a
+    /// normalised tile; in the second half two maps of the result's width, and a tile before and behind the convolution.
     fn room(&self, source: u64, mut shape: Shape, cut: Cut) -> u64 {
         let (mut kept, mut most) = (source, 0);
         for block in &self.0 {
@@ -163,6 +169,7 @@ impl Level {
             let maps = if block.changes() { 2 } else { 1 };
             shape.channels = block.channels();
             most = most.max(kept + maps * shape.values() + tile);
+            most = most.max(2 * (shape.values() + cut.values(shape)));
             kept = shape.values();
         }
         most
