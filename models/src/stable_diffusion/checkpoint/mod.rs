@@ -1,6 +1,6 @@
 //! Stable Diffusion as people have it: one file with everything (`.safetensors`, `.ckpt`), a folder of diffusers, or a part alone.
 //!
-//! What a file holds is found from the names and shapes of its tensors ([`parts`]), or from the settings beside them ([`folder`]).
+//! What a file holds is found from the names and shapes of its tensors (`parts`, `sizes`), or from the settings beside them (`folder`).
 //! Files are mapped, never copied: tensors are read row by row, straight into the form that the kernels compute with, with
 //! what adapters add ([`Lora`]) added on the way.
 
@@ -108,8 +108,9 @@ pub struct Stamp {
 
 /// A checkpoint that is open. Nothing but names and shapes was read; its parts are read when they are asked for, each time anew.
 ///
-/// The files must not be cut off while this lives: see [`Stamp`] and the note in the documentation of `models pull`. Changes are
-/// noticed before and after each part is read, and are an error.
+/// The files are mapped: one that is cut off while a part is read ends the process (`SIGBUS`), which no program can help. Changes of
+/// length or time are noticed before and after each part is read, and are an error. Files that are replaced by renaming, as
+/// downloads do, keep their old content for this.
 pub struct Checkpoint {
     name: String,
     files: Vec<Mapped>,
@@ -136,12 +137,7 @@ impl Checkpoint {
     }
 
     /// Of parts that were found. Where nothing says what latents are multiplied with, it is what the family does.
-    fn assembled(
-        name: String,
-        files: Vec<Mapped>,
-        mut parts: BTreeMap<Part, Source>,
-        scaling: Option<f32>,
-    ) -> Self {
+    fn assembled(name: String, files: Vec<Mapped>, mut parts: BTreeMap<Part, Source>, scaling: Option<f32>) -> Self {
         let width = |sizes: &Sizes| match sizes {
             Sizes::Unet(unet) => Some(unet.text),
             Sizes::Control(control) => Some(control.unet.text),

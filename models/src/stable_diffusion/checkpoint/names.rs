@@ -26,6 +26,9 @@ const ALONE: [(&str, &str); 8] = [
     ("middle_block_out.0", "controlnet_mid_block"),
 ];
 
+/// More residual blocks of a level than any network has.
+const MOST_BLOCKS: usize = 1000;
+
 /// What the names of a U-Net or ControlNet depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Blocks {
@@ -47,7 +50,7 @@ impl Blocks {
         let last = || names().filter_map(|name| number(name, "input_blocks.")).max();
         let hint = names().filter_map(|name| number(name, "input_hint_block.")).max();
         let per_level = first.map_or_else(|| last().unwrap_or(0), |halving| halving.saturating_sub(1));
-        Self { per_level: per_level.max(1), hint: hint.unwrap_or(14), between: '.' }
+        Self { per_level: per_level.clamp(1, MOST_BLOCKS), hint: hint.unwrap_or(14), between: '.' }
     }
 
     /// The name that diffusers gives a tensor of a U-Net or ControlNet; nothing for names of another kind.
@@ -169,7 +172,7 @@ pub(super) fn vae(name: &str, levels: usize) -> Option<String> {
         level(&rest, &format!("down_blocks.{block}"), "downsample")?
     } else if let Some((block, rest)) = numbered(rest, "up.") {
         // The finest level comes last.
-        level(&rest, &format!("up_blocks.{}", levels.checked_sub(block + 1)?), "upsample")?
+        level(&rest, &format!("up_blocks.{}", levels.checked_sub(block.checked_add(1)?)?), "upsample")?
     } else if let Some(rest) = rest.strip_prefix("norm_out.") {
         format!("conv_norm_out.{rest}")
     } else {

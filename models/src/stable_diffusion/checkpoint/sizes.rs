@@ -40,9 +40,10 @@ pub(super) fn unet(weights: &Weights<'_>) -> Result<UnetConfig> {
     let embedding = "add_embedding.linear_1.weight";
     let added = match weights.has(embedding) {
         true => {
+            let shape = weights.shape(embedding)?;
+            let wanted = format!("inputs of {NUMBER} for each number, and of a text");
             let found = added(text, weights.side(embedding, 1)?, NUMBER);
-            let wrong = || weights.misshaped(embedding, vec![], format!("inputs of {NUMBER} for each number and a text"));
-            Some(found.ok_or_else(wrong)?)
+            Some(found.ok_or_else(|| weights.misshaped(embedding, shape, wanted))?)
         }
         false => None,
     };

@@ -64,7 +64,8 @@ fn a_single_file_gives_what_diffusers_makes_of_it() {
     let found = {
         let condition = Condition { time: 500.0, text: &context, added: None };
         unet.run(&x, (shape[3], shape[2]), condition, None, &mut scratch)
-    }.unwrap();
+    }
+    .unwrap();
     close("U-Net", &values(&golden, "unet.out.t500").1, &found);
 
     let (shape, z) = values(&golden, "vae.in.z");
