@@ -31,12 +31,14 @@ macro_rules! shipped {
 
 shipped!(
     "dynamic-upscale",
+    "redraw",
     "quick",
     "faithful",
     "restore",
     "faces-only",
     "tiles-debug",
     "parts/weave-pass",
+    "parts/redraw-pass",
     "parts/faithful-pass",
 );
 

@@ -45,9 +45,14 @@ impl Precision {
         Detail::embedded(self.told()).map_err(failure)
     }
 
+    /// What other networks compute on, in these numbers.
+    pub(crate) fn compute(self) -> Compute {
+        Compute::cpu(self.told())
+    }
+
     /// A network out of a file in these numbers, and the digest of the file.
     pub(crate) fn brought(self, model: &str) -> NodeResult<(Arc<SuperResolution>, Digest)> {
-        files::network(model, Compute::cpu(self.told()))
+        files::network(model, self.compute())
     }
 
     /// Bytes of a number.
@@ -58,7 +63,7 @@ impl Precision {
     /// A digest of all that decides about the last bits of results on this machine.
     pub(crate) fn family(self) -> Digest {
         let mut d = Digester::new("upweave compute family");
-        d.text(&Compute::cpu(self.told()).family());
+        d.text(&self.compute().family());
         d.finish()
     }
 

@@ -32,6 +32,7 @@ mod mask_load;
 mod mask_regions;
 mod number;
 mod pad;
+mod redraw;
 mod resize;
 mod restore;
 mod save;
@@ -66,6 +67,7 @@ pub const NODES: &[&dyn NodeKind] = &[
     &Kind::<mask_regions::MaskRegions>::NEW,
     &Kind::<number::Number>::NEW,
     &Kind::<pad::Pad>::NEW,
+    &Kind::<redraw::Redraw>::NEW,
     &Kind::<engine::Repeat>::NEW,
     &Kind::<resize::Resize>::NEW,
     &Kind::<restore::Restore>::NEW,

@@ -15,6 +15,7 @@ mod gif;
 mod iptc;
 mod jpeg;
 mod jxl;
+pub(crate) mod painting;
 mod pixels;
 mod places;
 mod png;

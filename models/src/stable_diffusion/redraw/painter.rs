@@ -1,0 +1,280 @@
+//! The networks of a checkpoint, put together to redraw pictures.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::amount::Amount;
+use super::denoise::Course;
+use super::job::{Job, Place, Tiling};
+use super::layout::LATENT;
+use super::networks::{Networks, Seen};
+use super::{Easel, tiles};
+use crate::picture::room;
+use crate::stable_diffusion::samplers::{Prediction, SamplerKind, Schedule, Spacing};
+use crate::stable_diffusion::{
+    Adapter, Added, Checkpoint, Clip, Condition, Conditioning, ControlNet, Embedding, Family, Hint, Learned, Lora, Residuals, Scratch,
+    TextEncoder, Unet, VaeDecoder, VaeEncoder, soft_weights,
+};
+use crate::{Compute, Error, Picture, Result};
+
+/// The files to draw with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Materials {
+    /// The checkpoint: a file, or a folder of diffusers.
+    pub checkpoint: PathBuf,
+    /// Another autoencoder than the checkpoint's.
+    pub vae: Option<PathBuf>,
+    /// ControlNets that see the picture, and their weights.
+    pub controls: Vec<(PathBuf, f32)>,
+    /// LoRAs and their weights.
+    pub loras: Vec<(PathBuf, f32)>,
+    /// Embeddings, and the words that prompts call them by.
+    pub embeddings: Vec<(String, PathBuf)>,
+}
+
+/// How a picture is redrawn.
+pub struct Redrawing<'a> {
+    /// The picture, at its final size.
+    pub picture: Picture<'a>,
+    /// How much may be reinvented, 0 to 1: the share of the steps that are taken.
+    pub creativity: Amount<'a>,
+    /// How strictly the structure is kept, 0 to 1: the weight of the ControlNets.
+    pub resemblance: Amount<'a>,
+    /// Strength of new detail, 0 to 1: the guidance is as given at 0.5.
+    pub detail: Amount<'a>,
+    /// Scale of the guidance (Ho and Salimans 2022) towards what is wanted; 1 is none.
+    pub guidance: f32,
+    /// Steps of a drawing from nothing.
+    pub steps: usize,
+    /// The way from noise to a picture.
+    pub sampler: SamplerKind,
+    /// How the steps lie over the noise.
+    pub spacing: Spacing,
+    /// How the tiles belong together.
+    pub tiling: Tiling,
+    /// Largest width and height of a tile, in pixels.
+    pub tile: (u32, u32),
+    /// Least overlap of tiles, in pixels.
+    pub overlap: (u32, u32),
+    /// Picks one of the plausible answers.
+    pub seed: u64,
+    /// What is wanted: the first for all of the picture, others for parts of it.
+    pub wanted: &'a [(Place, Conditioning)],
+    /// What is not wanted.
+    pub unwanted: &'a Conditioning,
+}
+
+/// Networks that redraw pictures.
+pub struct Painter {
+    family: Family,
+    unet: Unet,
+    controls: Vec<(ControlNet, f32)>,
+    encoder: VaeEncoder,
+    decoder: VaeDecoder,
+    /// What a latent of the autoencoder is multiplied with for the U-Net.
+    scaling: f32,
+    text: TextEncoder,
+    prediction: Prediction,
+    schedule: Schedule,
+    scratch: Mutex<Scratch>,
+}
+
+impl Painter {
+    /// Reads the networks.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is broken, holds something else, or does not fit the checkpoint.
+    pub fn load(materials: &Materials, compute: &Compute) -> Result<Self> {
+        let checkpoint = Checkpoint::open(&materials.checkpoint)?;
+        let refused = |checkpoint: &Checkpoint, message: String| Error::Weights { file: checkpoint.name().into(), message };
+        let family = match (checkpoint.family(), checkpoint.unet_config()) {
+            (Some(Family::SdXlRefiner), _) => {
+                return Err(refused(&checkpoint, "it is the refiner of SDXL, which cannot redraw by itself".into()));
+            }
+            (Some(family), Some(_)) => family,
+            // Of an unusual width; what it takes tells what it is like.
+            (None, Some(unet)) if unet.added.is_some() => Family::SdXl,
+            (None, Some(unet)) if unet.linear => Family::Sd2,
+            (None, Some(_)) => Family::Sd1,
+            (_, None) => return Err(refused(&checkpoint, "it has no U-Net: it is no whole checkpoint".into())),
+        };
+        let loras: Vec<(Lora, f32)> =
+            materials.loras.iter().map(|(path, weight)| Ok((Lora::open(path)?, *weight))).collect::<Result<_>>()?;
+        let adapters: Vec<Adapter<'_>> =
+            loras.iter().map(|(lora, weight)| Adapter { lora, unet: *weight, text: *weight }).collect();
+        let control = |(path, weight): &(PathBuf, f32)| -> Result<(ControlNet, f32)> {
+            let file = Checkpoint::open(path)?;
+            match file.family() {
+                Some(other) if checkpoint.family().is_some() && other != family => {
+                    let message = format!("it is a ControlNet for {}, and the checkpoint is {}", other.name(), family.name());
+                    Err(refused(&file, message))
+                }
+                _ => Ok((file.control_net(compute)?, *weight)),
+            }
+        };
+        let other = materials.vae.as_deref().map(Checkpoint::open).transpose()?;
+        let vae = other.as_ref().unwrap_or(&checkpoint);
+        // An autoencoder alone does not know which family it is for.
+        let scaling = if vae.family().is_some() { vae.scaling() } else { checkpoint.scaling() };
+        let clips = checkpoint.text_encoders(compute, &adapters)?;
+        let widths: Vec<usize> = checkpoint.text_configs().iter().map(|config| config.width).collect();
+        let mut learned = vec![];
+        for (word, path) in &materials.embeddings {
+            for embedding in Embedding::open(path)? {
+                learned.push(fitting(word, embedding, &widths)?);
+            }
+        }
+        Ok(Self {
+            family,
+            controls: materials.controls.iter().map(control).collect::<Result<_>>()?,
+            encoder: vae.vae_encoder(compute)?,
+            decoder: vae.vae_decoder(compute)?,
+            scaling,
+            unet: checkpoint.unet(compute, &adapters)?,
+            text: encoder_of(family, clips)
+                .ok_or_else(|| refused(&checkpoint, format!("it has other text encoders than {}", family.name())))?
+                .with_embeddings(learned)?,
+            prediction: checkpoint.prediction(),
+            schedule: if checkpoint.zero_terminal() { Schedule::zero_terminal() } else { Schedule::default() },
+            scratch: Mutex::default(),
+        })
+    }
+
+    /// A prompt in vectors; so many layers are left out at the end of the encoder.
+    ///
+    /// # Errors
+    /// When there is too little memory.
+    pub fn text(&self, prompt: &str, clip_skip: usize) -> Result<Conditioning> {
+        self.text.encode(prompt, clip_skip, &mut self.scratch())
+    }
+
+    /// Redraws a picture: three planes of its size. Nothing of it is as it was, not even where nothing was to be reinvented:
+    /// it has been through the autoencoder.
+    ///
+    /// # Errors
+    /// A picture or setting out of range, too little memory, or what `easel` stopped with.
+    pub fn redraw(&self, how: &Redrawing<'_>, easel: &mut dyn Easel) -> Result<Vec<f32>> {
+        let size = how.picture.size()?;
+        how.creativity.fits("creativity", size)?;
+        how.resemblance.fits("resemblance", size)?;
+        how.detail.fits("detail", size)?;
+        if how.wanted.is_empty() {
+            return Err(Error::Setting { name: "wanted", value: "nothing".into(), hint: "there is a text, if an empty one" });
+        }
+        let latents = |(width, height): (u32, u32)| (width as usize / LATENT, height as usize / LATENT);
+        let course = Course {
+            steps: how.spacing.steps(how.sampler, how.steps, &self.schedule)?,
+            prediction: self.prediction,
+            seed: how.seed,
+        };
+        let job = Job {
+            rgb: how.picture.rgb,
+            size,
+            creativity: how.creativity,
+            resemblance: how.resemblance,
+            detail: how.detail,
+            guidance: how.guidance,
+            tiling: how.tiling,
+            tile: latents(how.tile),
+            overlap: latents(how.overlap),
+            wanted: how.wanted,
+            unwanted: how.unwanted,
+        };
+        let sampler = how.sampler.sampler(&self.schedule, None)?;
+        tiles::redraw(self, &job, &course, &*sampler, easel)
+    }
+
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The text encoders of a family, put together.
+fn encoder_of(family: Family, clips: Vec<Clip>) -> Option<TextEncoder> {
+    let mut clips = clips.into_iter();
+    let (first, second) = (clips.next()?, clips.next());
+    match (family, second) {
+        (Family::Sd1, None) => Some(TextEncoder::sd1(first)),
+        (Family::Sd2, None) => Some(TextEncoder::sd2(first)),
+        (Family::SdXl, Some(second)) => TextEncoder::sdxl(first, second).ok(),
+        _ => None,
+    }
+}
+
+/// What an embedding holds for text encoders of these widths.
+fn fitting(word: &str, embedding: Embedding, widths: &[usize]) -> Result<Learned> {
+    let of = |width: &usize| embedding.vectors.iter().find(|vectors| vectors.width == *width).map(|v| v.values.clone());
+    let vectors = widths.iter().map(of).collect::<Option<Vec<_>>>();
+    let vectors = vectors.ok_or_else(|| {
+        let has: Vec<String> = embedding.vectors.iter().map(|vectors| vectors.width.to_string()).collect();
+        let wanted: Vec<String> = widths.iter().map(usize::to_string).collect();
+        let message = format!(
+            "its vectors are {} wide, but the text encoders of the checkpoint take {}: it is for another family",
+            has.join(" and "),
+            wanted.join(" and ")
+        );
+        Error::Weights { file: word.into(), message }
+    })?;
+    Ok(Learned { trigger: word.to_owned(), vectors })
+}
+
+impl Networks for Painter {
+    type Text = Conditioning;
+    type Hint = Vec<Hint>;
+
+    fn encode(&self, rgb: &[f32], size: (usize, usize)) -> Result<Vec<f32>> {
+        let mut picture = room(rgb.len(), "the picture")?;
+        picture.extend(rgb.iter().map(|value| value * 2.0 - 1.0));
+        // The most likely latent: what is drawn around it would be noise that is not of the seed.
+        let mut latent = self.encoder.run(&picture, size, &mut self.scratch())?.mean;
+        latent.iter_mut().for_each(|value| *value *= self.scaling);
+        Ok(latent)
+    }
+
+    fn decode(&self, latent: &[f32], size: (usize, usize)) -> Result<Vec<f32>> {
+        let mut own = room(latent.len(), "the latent")?;
+        own.extend(latent.iter().map(|value| value / self.scaling));
+        let mut rgb = self.decoder.run(&own, size, &mut self.scratch())?;
+        rgb.iter_mut().for_each(|value| *value = *value * 0.5 + 0.5);
+        Ok(rgb)
+    }
+
+    fn hint(&self, rgb: &[f32], size: (usize, usize)) -> Result<Self::Hint> {
+        self.controls.iter().map(|(control, _)| control.hint(rgb, size, &mut self.scratch())).collect()
+    }
+
+    fn predict(&self, latent: &[f32], time: f32, text: &Conditioning, seen: &Seen<'_, Self>) -> Result<Vec<f32>> {
+        let size = seen.at.size();
+        let (width, height) = seen.at.pixels().size();
+        // SDXL is told the size that the picture had, what was cut off, and the size that is wanted.
+        let ids = [height as f32, width as f32, 0.0, 0.0, height as f32, width as f32];
+        let added = match (self.family, &text.pooled) {
+            (Family::SdXl, Some(pooled)) => Some(Added { pooled, ids: &ids }),
+            _ => None,
+        };
+        let condition = Condition { time, text: &text.tokens, added };
+        let scratch = &mut *self.scratch();
+        let mut residuals: Option<Residuals> = None;
+        if seen.resemblance.iter().any(|value| *value > 0.0) {
+            for ((control, weight), hint) in self.controls.iter().zip(seen.hint).filter(|((_, weight), _)| *weight != 0.0) {
+                let mut more = control.run(latent, size, condition, hint, scratch)?;
+                more.weigh(&soft_weights(*weight, more.layers()))?;
+                match &mut residuals {
+                    None => residuals = Some(more),
+                    Some(sum) => {
+                        sum.add(&more)?;
+                        scratch.recycle(more);
+                    }
+                }
+            }
+        }
+        if let Some(residuals) = &mut residuals {
+            residuals.weigh_by_map(seen.resemblance, size)?;
+        }
+        let out = self.unet.run(latent, size, condition, residuals.as_ref(), scratch);
+        if let Some(residuals) = residuals {
+            scratch.recycle(residuals);
+        }
+        out
+    }
+}
