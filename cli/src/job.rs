@@ -70,6 +70,7 @@ pub(crate) fn control_settings(controls: &Controls) -> (Vec<Setting>, Option<u32
         Numbers::Bf16 => "Bf16",
     });
     let number = |value: Option<f64>| value.map(|value| format!("{value:?}"));
+    let text = |text: &Option<String>| text.as_deref().map(ron_text);
     // `-t 0` means the tile that fits, which is what leaving it out means as well.
     let tile = controls.tile.filter(|&tile| tile > 0);
     let all = [
@@ -83,6 +84,9 @@ pub(crate) fn control_settings(controls: &Controls) -> (Vec<Setting>, Option<u32
         ("seed", seed.map(|seed| seed.to_string())),
         ("steps", controls.steps.map(|steps| steps.to_string())),
         ("precision", precision.map(str::to_owned)),
+        ("checkpoint", text(&controls.drawing.checkpoint)),
+        ("prompt", text(&controls.drawing.prompt)),
+        ("negative", text(&controls.drawing.negative_prompt)),
         ("tile", tile.map(|tile| tile.to_string())),
     ];
     let settings = all.into_iter().filter_map(|(name, value)| {

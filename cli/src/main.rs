@@ -1,6 +1,7 @@
 //! The `upweave` command: arguments, progress and exit codes around the engine.
 
 mod args;
+mod backbone;
 mod batch;
 mod cache;
 mod catalog;

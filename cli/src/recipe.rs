@@ -7,12 +7,12 @@ use crate::{
     job::{Recipe, Saving},
     library::Shelf,
 };
-use engine::{Setting, Text, digest::Digester};
-use nodes::limits::Limits;
+use engine::{Graph, Setting, Text, digest::Digester};
+use nodes::{Named, limits::Limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Settings that change memory and time, never the picture.
+/// Settings that change memory and time, never the picture, as long as only the embedded models draw.
 const WITHOUT_EFFECT: [&str; 1] = ["tile"];
 
 /// What is kept in a result.
@@ -109,12 +109,13 @@ impl Base {
     }
 }
 
-/// The models of their own that settings name, and their digests as far as they are there.
-fn brought<'s>(set: impl Iterator<Item = (&'s str, &'s str)>) -> BTreeMap<String, String> {
-    let named = set.filter(|(target, _)| *target == "model" || target.ends_with(".model"));
-    let named = named.filter_map(|(_, value)| ron::from_str::<String>(value).ok()).filter(|model| !model.is_empty());
-    let digest = |model: &String| Some(hex(&nodes::model_digest(model).ok()?.0));
-    named.filter_map(|model| Some((digest(&model)?, model))).map(|(digest, model)| (model, digest)).collect()
+/// The models that the nodes of a graph name, and the digests of those that are there.
+fn brought(graph: &Graph) -> impl Iterator<Item = (Named, Option<String>)> {
+    let named = graph.nodes().iter().flat_map(|node| Named::all(&node.parameters()));
+    named.map(|named| {
+        let digest = named.digest().ok().map(|digest| hex(&digest.0));
+        (named, digest)
+    })
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -125,15 +126,18 @@ fn kept(recipe: &Recipe) -> Kept {
     let mut files = recipe.shelf.opened();
     files.insert(recipe.file.name.clone(), recipe.file.text.clone());
     let models = models::digests().into_iter().map(|(name, digest)| (name.to_owned(), hex(&digest)));
-    let settings = recipe.settings.iter().map(|setting| (setting.target.as_str(), setting.value.as_str()));
-    let models = models.chain(brought(settings));
-    let set = recipe.settings.iter().filter(|setting| !WITHOUT_EFFECT.contains(&setting.target.as_str()));
+    let built = engine::build(&recipe.request(Vec::new(), Vec::new()));
+    let brought: Vec<_> = built.iter().flat_map(|built| brought(&built.graph)).collect();
+    let without_effect = |setting: &&Setting| brought.is_empty() && WITHOUT_EFFECT.contains(&setting.target.as_str());
+    let set = recipe.settings.iter().filter(|setting| !without_effect(setting));
+    let set = set.map(|setting| (setting.target.clone(), setting.value.clone())).collect();
+    let models = models.chain(brought.into_iter().filter_map(|(named, digest)| Some((named.model, digest?))));
     Kept {
         upweave: env!("CARGO_PKG_VERSION").to_owned(),
         graph: recipe.file.name.clone(),
         files,
         preset: recipe.preset.clone(),
-        set: set.map(|setting| (setting.target.clone(), setting.value.clone())).collect(),
+        set,
         models: models.collect(),
         save: BTreeMap::new(),
         inputs: BTreeMap::new(),
@@ -188,18 +192,11 @@ pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, 
         value: value.clone(),
         origin: format!("{path}, {target}"),
     });
-    // Only names: what a path would name is refused below, and not even looked at.
-    let names = kept
-        .set
-        .iter()
-        .filter(|(_, value)| ron::from_str::<String>(value).is_ok_and(|v| nodes::files::is_model_name(&v)));
-    let now = brought(names.map(|(target, value)| (target.as_str(), value.as_str())));
-    let other = |(model, digest): &(&String, &String)| kept.models.get(*model).is_some_and(|then| then != *digest);
     let recipe = Recipe {
         file: Text { name: kept.graph.clone(), text: graph.clone() },
         preset: kept.preset.clone(),
         settings: set.collect(),
-        shelf: Shelf::with(kept.files),
+        shelf: Shelf::with(kept.files.clone()),
     };
     // What cannot be built by itself could be another graph once files are bound to it.
     let built = engine::build(&recipe.request(Vec::new(), Vec::new())).map_err(|found| {
@@ -216,16 +213,19 @@ pub(crate) fn of_picture(path: &str, limits: &Limits) -> Result<Option<Recipe>, 
         let kind = node.kind_name();
         return Err(format!("the recipe in `{path}` wants to use files by itself (`{}` is a `{kind}`)", node.id));
     }
-    if let Some((model, _)) = now.iter().find(other) {
-        return Err(format!("the model `{model}` is another one than `{path}` was made with"));
+    let other = |(named, digest): &(Named, Option<String>)| {
+        kept.models.get(&named.model).is_some_and(|then| digest.as_ref().is_some_and(|now| now != then))
+    };
+    if let Some((named, _)) = brought(&built.graph).find(other) {
+        return Err(format!("the model `{}` is another one than `{path}` was made with", named.model));
     }
     Ok(Some(recipe))
 }
 
-/// The file that a node wants to read a model from. A name is none: it means something in the user's folder of models only.
+/// The file that a node wants to read a model from. A name is none: it means something in the folders of models only.
 fn model_file(node: &engine::GraphNode) -> Option<String> {
-    let model = node.parameters().get("model")?.as_str()?.to_owned();
-    (!model.is_empty() && !nodes::files::is_model_name(&model)).then_some(model)
+    let named = Named::all(&node.parameters()).into_iter().map(|named| named.model);
+    named.into_iter().find(|model| !nodes::files::is_model_name(model))
 }
 
 fn touches_files(kind: &str) -> bool {

@@ -110,14 +110,6 @@ pub fn model_scale(model: &str) -> NodeResult<u32> {
     Ok(Precision::Auto.brought(model)?.0.scale())
 }
 
-/// The digest of a model of the user's, by which results depend on it.
-///
-/// # Errors
-/// As [`model_scale`].
-pub fn model_digest(model: &str) -> NodeResult<Digest> {
-    Ok(Precision::Auto.brought(model)?.1)
-}
-
 /// The digest of a model file, as the engine counts it.
 pub(crate) fn digest(digest: [u8; 32]) -> Digest {
     Digest(digest)

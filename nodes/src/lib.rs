@@ -30,6 +30,7 @@ mod mask_feather;
 mod mask_invert;
 mod mask_load;
 mod mask_regions;
+mod named;
 mod number;
 mod pad;
 mod redraw;
@@ -41,8 +42,9 @@ mod text;
 mod tile;
 mod upscale;
 
-pub use backend::{Precision, model_digest, model_scale};
+pub use backend::{Precision, model_scale};
 pub use diffuse::Style;
+pub use named::Named;
 
 use engine::{Kind, NodeKind};
 

@@ -1,10 +1,9 @@
 use crate::{
     backend::{self, Precision, Watched},
     files::painting::{self, Networks, Weighted},
-    pixel::room,
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Shape, Shapes,
     digest::{Digest, Digester},
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
@@ -12,7 +11,7 @@ use engine::{
 };
 use models::{
     Watch,
-    stable_diffusion::{self as sd, Amount, Easel, Painter, Redrawing, Sight},
+    stable_diffusion::{self as sd, Amount, Easel, Redrawing, Sight},
 };
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Sampler {
+pub(crate) enum Sampler {
     /// DDIM.
     Ddim,
     /// Euler's method.
@@ -47,7 +46,7 @@ pub enum Sampler {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Spacing {
+pub(crate) enum Spacing {
     /// Karras et al. 2022: most levels where there is little noise.
     #[default]
     Karras,
@@ -69,7 +68,7 @@ pub enum Spacing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
-pub enum Tiling {
+pub(crate) enum Tiling {
     /// One after the other, like the white and then the black fields of a chequerboard. A change reaches the neighbours and no
     /// further, and every tile is kept on its own.
     #[default]
@@ -84,7 +83,7 @@ pub enum Tiling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde", deny_unknown_fields)]
 #[schemars(crate = "engine::schemars")]
-pub struct Place {
+pub(crate) struct Place {
     /// Left edge as a share of the width, 0 to 1.
     #[serde(default)]
     left: f32,
@@ -302,31 +301,31 @@ fn detail_of(guide: &Guide) -> f64 {
 }
 
 impl Sampler {
-    fn told(self) -> sd::SamplerKind {
+    fn told(self) -> sd::samplers::SamplerKind {
         match self {
-            Self::Ddim => sd::SamplerKind::Ddim,
-            Self::Euler => sd::SamplerKind::Euler,
-            Self::EulerAncestral => sd::SamplerKind::EulerAncestral,
-            Self::Dpm2m => sd::SamplerKind::Dpm2m,
-            Self::Dpm2mSde => sd::SamplerKind::Dpm2mSde,
-            Self::Dpm3mSde => sd::SamplerKind::Dpm3mSde,
-            Self::UniPc => sd::SamplerKind::UniPc,
-            Self::Lcm => sd::SamplerKind::Lcm,
-            Self::Tcd => sd::SamplerKind::Tcd,
+            Self::Ddim => sd::samplers::SamplerKind::Ddim,
+            Self::Euler => sd::samplers::SamplerKind::Euler,
+            Self::EulerAncestral => sd::samplers::SamplerKind::EulerAncestral,
+            Self::Dpm2m => sd::samplers::SamplerKind::Dpm2m,
+            Self::Dpm2mSde => sd::samplers::SamplerKind::Dpm2mSde,
+            Self::Dpm3mSde => sd::samplers::SamplerKind::Dpm3mSde,
+            Self::UniPc => sd::samplers::SamplerKind::UniPc,
+            Self::Lcm => sd::samplers::SamplerKind::Lcm,
+            Self::Tcd => sd::samplers::SamplerKind::Tcd,
         }
     }
 }
 
 impl Spacing {
-    fn told(self) -> sd::Spacing {
+    fn told(self) -> sd::samplers::Spacing {
         match self {
-            Self::Karras => sd::Spacing::Karras,
-            Self::Exponential => sd::Spacing::Exponential,
-            Self::SgmUniform => sd::Spacing::SgmUniform,
-            Self::Trailing => sd::Spacing::Trailing,
-            Self::Leading => sd::Spacing::Leading,
-            Self::Linspace => sd::Spacing::Linspace,
-            Self::Distilled => sd::Spacing::Distilled,
+            Self::Karras => sd::samplers::Spacing::Karras,
+            Self::Exponential => sd::samplers::Spacing::Exponential,
+            Self::SgmUniform => sd::samplers::Spacing::SgmUniform,
+            Self::Trailing => sd::samplers::Spacing::Trailing,
+            Self::Leading => sd::samplers::Spacing::Leading,
+            Self::Linspace => sd::samplers::Spacing::Linspace,
+            Self::Distilled => sd::samplers::Spacing::Distilled,
         }
     }
 }
@@ -349,9 +348,7 @@ impl Node for Redraw {
     fn check(&self) -> Vec<Failure> {
         let mut found = Vec::new();
         let mut wrong = |field: &'static str, value: String, hint: String| {
-            found.push(
-                Failure::new(engine::Blame::Graph, format!("`{field}` cannot be {value}")).at(field).hint(hint),
-            );
+            found.push(Failure::new(engine::Blame::Graph, format!("`{field}` cannot be {value}")).at(field).hint(hint));
         };
         if !(1..=MOST_STEPS).contains(&self.steps) {
             wrong("steps", self.steps.to_string(), format!("use 1 to {MOST_STEPS}; 18 is a good number"));
@@ -381,7 +378,11 @@ impl Node for Redraw {
             }
         }
         if self.checkpoint.is_empty() {
-            wrong("checkpoint", "empty".into(), "name a checkpoint; `upweave models list` shows those that there are".into());
+            wrong(
+                "checkpoint",
+                "empty".into(),
+                "name a checkpoint; `upweave models list` shows those that there are".into(),
+            );
         }
         found.extend(self.controls.iter().filter_map(|weighted| weighted.wrong("controls")));
         found.extend(self.loras.iter().filter_map(|weighted| weighted.wrong("loras")));

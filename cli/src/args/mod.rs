@@ -229,6 +229,27 @@ pub(crate) struct Controls {
     /// Edge of the tiles that the networks work in; changes memory and time, never the picture
     #[arg(short, long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=8192))]
     pub tile: Option<u32>,
+
+    #[command(flatten)]
+    pub drawing: Drawing,
+}
+
+/// What is said to Stable Diffusion.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Stable Diffusion")]
+pub(crate) struct Drawing {
+    /// What makes new detail: embedded, stable-diffusion, or auto, which is that where its checkpoint is installed [default: embedded]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub backbone: Option<Backbone>,
+    /// Checkpoint: a name, a file, or a folder of diffusers [default: sd15]
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
+    pub checkpoint: Option<String>,
+    /// What is wanted; (word:1.2) weighs a word
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub prompt: Option<String>,
+    /// What is not wanted
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub negative_prompt: Option<String>,
 }
 
 /// Changes to a graph.
@@ -590,6 +611,17 @@ impl Style {
             Self::Watercolor => "watercolor",
         }
     }
+}
+
+/// What makes new detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backbone {
+    /// Stable Diffusion where its checkpoint is installed, else the embedded models
+    Auto,
+    /// The models inside the program
+    Embedded,
+    /// Stable Diffusion
+    StableDiffusion,
 }
 
 /// Whether damage is restored before detail is added.

@@ -2,6 +2,7 @@
 
 use crate::{
     args::{Controls, Machine, Quality, Shown, Style, Upscale, Writing},
+    backbone,
     batch::{Batch, Given, Output, Progress},
     cache::Kept,
     catalog,
@@ -178,7 +179,8 @@ impl Wanted<'_> {
         if let Some(seed) = drawn {
             terminal.note(&format!("seed {seed}"));
         }
-        if let Some(style) = self.style.filter(|style| *style != Style::Universal) {
+        let learnt_none = self.graph == backbone::EMBEDDED;
+        if let Some(style) = self.style.filter(|style| learnt_none && *style != Style::Universal) {
             terminal.note(&format!(
                 "the embedded models have learnt no style of their own for `{0}` yet: the type `{0}` chooses other \
                  defaults for the controls and for sharpening",
@@ -249,10 +251,10 @@ struct Model {
 
 /// `-n` names a model, a type or a graph; `--type` and `--graph` do the last two by their own names.
 fn chosen(terminal: &Terminal, args: &Upscale) -> Result<Chosen, Refused> {
-    let (usual, style) = (args.graph.clone(), args.controls.style);
+    let (usual, style) = (backbone::graph(terminal, &args.graph, &args.controls.drawing)?, args.controls.style);
     let Some(name) = &args.name else { return Ok(Chosen { graph: usual, style, model: None }) };
     if let Some(model) = model(args, name)? {
-        return Ok(Chosen { graph: graph_of_model(args), style, model: Some(model) });
+        return Ok(Chosen { graph: graph_of_model(args, usual), style, model: Some(model) });
     }
     if let Ok(style) = Style::from_str(name, true) {
         return Ok(Chosen { graph: usual, style: Some(style), model: None });
@@ -311,18 +313,15 @@ fn model(args: &Upscale, name: &str) -> Result<Option<Model>, Refused> {
 }
 
 /// The graph for a model: its answer alone, unless something is to be added to it.
-fn graph_of_model(args: &Upscale) -> String {
+fn graph_of_model(args: &Upscale, usual: String) -> String {
     let Controls { creativity, detail, resemblance, mask, steps, style, preserve_faces, preserve_hands, seed, .. } =
         &args.controls;
     let numbers = [creativity, detail, resemblance].into_iter().any(Option::is_some);
     let faces = [preserve_faces, preserve_hands].into_iter().any(|on| on.is_some());
     let more = mask.is_some() || steps.is_some() || style.is_some() || seed.is_some() || args.change.preset.is_some();
-    let alone = args.graph == USUAL_GRAPH && !(numbers || faces || more);
-    if alone { "faithful".to_owned() } else { args.graph.clone() }
+    let alone = usual == backbone::EMBEDDED && !(numbers || faces || more);
+    if alone { "faithful".to_owned() } else { usual }
 }
-
-/// The graph of the main job.
-const USUAL_GRAPH: &str = "dynamic-upscale";
 
 /// Letters of realesrgan-ncnn that cannot be honoured are refused, never ignored.
 fn refuse_devices(args: &Upscale) -> Result<(), Refused> {

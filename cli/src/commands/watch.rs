@@ -3,6 +3,7 @@
 use super::upscale::{Refused, Wanted};
 use crate::{
     args::{Existing, Shown, Watch as Args},
+    backbone,
     batch::Batch,
     job,
     naming::Naming,
@@ -67,8 +68,12 @@ fn batch(terminal: &Terminal, args: &Args, sidecar: &Sidecar) -> Result<Batch, R
     };
     let set = if own { Vec::new() } else { job::ron_settings(&args.change.set) };
     let none = crate::args::Controls::default();
+    let graph = match &sidecar.graph {
+        Some(graph) => graph.clone(),
+        None => backbone::graph(terminal, &args.graph, &args.controls.drawing)?,
+    };
     let wanted = Wanted {
-        graph: sidecar.graph.as_deref().unwrap_or(&args.graph),
+        graph: &graph,
         style,
         preset,
         controls: if own { &none } else { &args.controls },

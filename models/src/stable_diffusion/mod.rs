@@ -6,11 +6,14 @@ mod clip;
 mod condition;
 mod controlnet;
 mod encoder;
+mod redraw;
 mod residuals;
 mod resnet;
 pub mod samplers;
 mod taesd;
 mod text;
+#[cfg(any(test, feature = "tiny"))]
+pub mod tiny;
 pub mod tokenizer;
 mod transformer;
 mod unet;
@@ -22,6 +25,7 @@ pub use checkpoint::{
 pub use clip::{Clip, ClipConfig, ClipText, Token};
 pub use condition::{Added, AddedConfig, Condition};
 pub use controlnet::{ControlNet, ControlNetConfig, Hint};
+pub use redraw::{Amount, Easel, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling};
 pub use residuals::{Residuals, soft_weights};
 pub use taesd::{TaesdDecoder, TaesdEncoder};
 pub use text::{Conditioning, TextEncoder};

@@ -5,7 +5,6 @@
 
 Weights are f16 (under `unet.`, `vae.`, `control.`, `lora.`); the latents are those of exactly these weights, run in f32."""
 import argparse
-import json
 import math
 from pathlib import Path
 
@@ -133,7 +132,7 @@ def main():
         {k: v.contiguous() for k, v in state.items()}
         | {"in.picture": picture.half(), "in.wanted": wanted, "in.unwanted": unwanted, "out.mean": mean} | {k: v.contiguous() for k, v in out.items()},
         args.out / "pipeline_tiny.safetensors",
-        {part: json.dumps(dict(net.config)) for part, net in (("unet", unet), ("control", control), ("vae", vae))},
+        {part: net.to_json_string() for part, net in (("unet", unet), ("control", control), ("vae", vae))},
     )
     print((args.out / "pipeline_tiny.safetensors").stat().st_size, "bytes")
 

@@ -25,12 +25,12 @@ mod tests;
 mod texts;
 mod tiff;
 mod webp;
-mod weights;
+pub(crate) mod weights;
 mod write;
 mod xmp;
 
 pub use places::{Fetchable, Placed, Places, Purpose, contents, is_model_name, keep_models_in, locate, missing};
-pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile};
+pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile, place};
 
 pub(crate) use carry::Strip;
 pub(crate) use encode::{Encoder, Encoding, Format};

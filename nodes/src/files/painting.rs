@@ -1,5 +1,6 @@
 //! The files that Stable Diffusion draws with, as nodes name them: opened once, and told from each other by their content.
 
+use super::places::Purpose;
 use super::weights::{ModelFile, place};
 use crate::backend::{self, Precision};
 use engine::{
@@ -10,7 +11,7 @@ use engine::{
 };
 use models::stable_diffusion::{Checkpoint, Family, Materials, Painter, Stamp};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -18,15 +19,15 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde", deny_unknown_fields)]
 #[schemars(crate = "engine::schemars")]
-pub struct Weighted {
+pub(crate) struct Weighted {
     /// The name of an installed model, or a file.
-    pub model: String,
+    pub(crate) model: String,
     /// How much of it counts.
     #[serde(default = "full")]
-    pub weight: f64,
+    pub(crate) weight: f64,
     /// Whether the weight follows the control `detail`: it is as given at 0.5, nothing at 0, and double at 1. Only for LoRAs.
     #[serde(default)]
-    pub detail: bool,
+    pub(crate) detail: bool,
 }
 
 fn full() -> f64 {
@@ -39,11 +40,13 @@ const MOST_WEIGHT: f64 = 10.0;
 impl Weighted {
     /// What is wrong with it, as an entry of `field`.
     pub(crate) fn wrong(&self, field: &'static str) -> Option<Failure> {
-        let refused = |message: String, hint: &str| {
-            Some(Failure::new(Blame::Graph, message).at(field).hint(hint.to_owned()))
-        };
+        let refused =
+            |message: String, hint: &str| Some(Failure::new(Blame::Graph, message).at(field).hint(hint.to_owned()));
         if self.model.is_empty() {
-            return refused(format!("an entry of `{field}` names no model"), "`upweave models list` shows those that there are");
+            return refused(
+                format!("an entry of `{field}` names no model"),
+                "`upweave models list` shows those that there are",
+            );
         }
         if !(-MOST_WEIGHT..=MOST_WEIGHT).contains(&self.weight) {
             let message = format!("the weight of `{}` cannot be {}", self.model, self.weight);
@@ -78,28 +81,28 @@ pub(crate) struct Networks<'a> {
 impl Networks<'_> {
     /// Where the files lie, and by how much they count.
     fn materials(&self, detail: f64) -> NodeResult<Materials> {
-        let weighted = |field: &'static str, all: &[Weighted]| -> NodeResult<Vec<(PathBuf, f32)>> {
+        let weighted = |field: &'static str, all: &[Weighted], purpose: Purpose| -> NodeResult<Vec<(PathBuf, f32)>> {
             let weight = |one: &Weighted| (one.weight * if one.detail { detail } else { 1.0 }) as f32;
-            all.iter().map(|one| Ok((found(field, &one.model)?, weight(one)))).collect()
+            all.iter().map(|one| Ok((found(field, &one.model, purpose)?, weight(one)))).collect()
         };
         let embedding = |name: &String| {
-            let path = found("embeddings", name)?;
+            let path = found("embeddings", name, Purpose::Embedding)?;
             let word = path.file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into_owned());
             Ok((word, path))
         };
         Ok(Materials {
-            checkpoint: found("checkpoint", self.checkpoint)?,
-            vae: if self.vae.is_empty() { None } else { Some(found("vae", self.vae)?) },
-            controls: weighted("controls", self.controls)?,
-            loras: weighted("loras", self.loras)?,
+            checkpoint: found("checkpoint", self.checkpoint, Purpose::Checkpoint)?,
+            vae: if self.vae.is_empty() { None } else { Some(found("vae", self.vae, Purpose::Vae)?) },
+            controls: weighted("controls", self.controls, Purpose::ControlNet)?,
+            loras: weighted("loras", self.loras, Purpose::Lora)?,
             embeddings: self.embeddings.iter().map(embedding).collect::<NodeResult<_>>()?,
         })
     }
 }
 
 /// The file of a model that a field names.
-fn found(field: &'static str, model: &str) -> NodeResult<PathBuf> {
-    place(model).map_err(|failure| failure.at(field))
+fn found(field: &'static str, model: &str, purpose: Purpose) -> NodeResult<PathBuf> {
+    place(model, Some(purpose)).map_err(|failure| failure.at(field))
 }
 
 /// What drawing takes, for the plan; per pixel of a tile where nothing else is said.
@@ -119,7 +122,9 @@ pub(crate) struct Needs {
 /// What drawing takes. A plan is made before networks of gigabytes are read, so it counts by what the family is known for; where the
 /// checkpoint is not there the first family stands for it.
 pub(crate) fn needs(networks: &Networks<'_>, precision: Precision) -> Needs {
-    let checkpoint = found("checkpoint", networks.checkpoint).ok().and_then(|path| Checkpoint::open(&path).ok());
+    let checkpoint = found("checkpoint", networks.checkpoint, Purpose::Checkpoint)
+        .ok()
+        .and_then(|path| Checkpoint::open(&path).ok());
     let family = checkpoint.and_then(|checkpoint| checkpoint.family());
     // Millions of parameters (U-Net, text encoders and autoencoder; a ControlNet) and of operations per pixel (both).
     let (parameters, control, step, control_step) = match family {
@@ -142,30 +147,34 @@ const BYTES_OF_STEP: u64 = 450;
 /// The same in the autoencoder, whose last maps are as large as the picture.
 const BYTES_OF_TRIP: u64 = 800;
 
+/// A digest of the content of a checkpoint, or of a part of one.
+///
+/// # Errors
+/// When it is missing, cannot be read, or is nothing to draw with.
+pub(crate) fn digest(path: &Path) -> NodeResult<Digest> {
+    /// What was digested, by how it looked then: files of gigabytes are read for it.
+    static KNOWN: Mutex<Vec<(Vec<Stamp>, Digest)>> = Mutex::new(Vec::new());
+    let checkpoint = Checkpoint::open(path).map_err(backend::failure)?;
+    let stamps = checkpoint.stamps();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, digest)) = known.iter().find(|(known, _)| *known == stamps) {
+        return Ok(*digest);
+    }
+    let digest = Digest(checkpoint.digest());
+    known.push((stamps, digest));
+    Ok(digest)
+}
+
 /// Digests of the contents of all files.
 ///
 /// # Errors
-/// When one is missing, cannot be read, or is nothing to draw with.
+/// As [`digest`].
 pub(crate) fn digests(networks: &Networks<'_>) -> NodeResult<Vec<Digest>> {
-    /// What was digested, by how it looked then: files of gigabytes are read for it.
-    static KNOWN: Mutex<Vec<(Vec<Stamp>, Digest)>> = Mutex::new(Vec::new());
-    let large = |path: &PathBuf| -> NodeResult<Digest> {
-        let checkpoint = Checkpoint::open(path).map_err(backend::failure)?;
-        let stamps = checkpoint.stamps();
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, digest)) = known.iter().find(|(known, _)| *known == stamps) {
-            return Ok(*digest);
-        }
-        let digest = Digest(checkpoint.digest());
-        known.push((stamps, digest));
-        Ok(digest)
-    };
-    let small = |path: &PathBuf| Ok(ModelFile::read(path)?.digest());
     let Materials { checkpoint, vae, controls, loras, embeddings } = networks.materials(1.0)?;
     let controls = controls.iter().map(|(path, _)| path);
-    let larges = [&checkpoint].into_iter().chain(&vae).chain(controls).map(large);
-    let smalls = loras.iter().map(|(path, _)| path).chain(embeddings.iter().map(|(_, path)| path)).map(small);
-    larges.chain(smalls).collect()
+    let large = [&checkpoint].into_iter().chain(&vae).chain(controls).map(|path| digest(path));
+    let small = loras.iter().map(|(path, _)| path).chain(embeddings.iter().map(|(_, path)| path));
+    large.chain(small.map(|path| Ok(ModelFile::read(path)?.digest()))).collect()
 }
 
 /// The networks, ready to draw, where the controls ask for so much detail. One set of them is held at a time, for they are large.

@@ -26,7 +26,10 @@ pub(super) fn has_ending(model: &str) -> bool {
 }
 
 /// The file of a model: a name means one that is kept, with `wanted` only one that may be used so.
-pub(super) fn place(model: &str, wanted: Option<Purpose>) -> NodeResult<PathBuf> {
+///
+/// # Errors
+/// When there is no model of this name, or more than one.
+pub fn place(model: &str, wanted: Option<Purpose>) -> NodeResult<PathBuf> {
     if !is_model_name(model) {
         return Ok(PathBuf::from(model));
     }

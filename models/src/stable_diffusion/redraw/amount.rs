@@ -42,8 +42,10 @@ impl Amount<'_> {
                 for (mean, i) in means.iter_mut().zip(0..) {
                     let (left, top) = ((patch.x + i % patch.width) * LATENT, (patch.y + i / patch.width) * LATENT);
                     let rows = (top..top + LATENT).map(|y| &map[y.min(height - 1) * width..][..width]);
-                    let sum: f32 = rows.map(|row| (left..left + LATENT).map(|x| row[x.min(width - 1)]).sum::<f32>()).sum();
-                    *mean = sum / (LATENT * LATENT) as f32;
+                    // In f64, so that the mean of equal values is that value to the last bit: a map is then what a number would be.
+                    let line =
+                        |row: &[f32]| (left..left + LATENT).map(|x| f64::from(row[x.min(width - 1)])).sum::<f64>();
+                    *mean = (rows.map(line).sum::<f64>() / (LATENT * LATENT) as f64) as f32;
                 }
             }
         }

@@ -75,7 +75,7 @@ impl<T> Job<'_, T> {
     }
 
     /// Which of the wanted texts counts for a patch.
-    pub(super) fn texts(&self, patch: Patch) -> usize {
+    pub(super) fn text(&self, patch: Patch) -> usize {
         let middle = |start: usize, length: usize, all: usize| {
             ((start as f32 + length as f32 / 2.0) * LATENT as f32 / all as f32).min(1.0)
         };

@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn tiles_cover_everything_evenly() {
-        for (pixels, tile, overlap) in [((1024, 1024), (64, 64), 8), ((2048, 1536), (112, 144), 16), ((1999, 77), (64, 96), 8)] {
+        for (pixels, tile, overlap) in
+            [((1024, 1024), (64, 64), 8), ((2048, 1536), (112, 144), 16), ((1999, 77), (64, 96), 8)]
+        {
             let layout = Layout::new(pixels, tile, (overlap, overlap));
             let (width, height) = layout.whole;
             let mut seen = vec![0; width * height];

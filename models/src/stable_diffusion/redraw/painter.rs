@@ -12,8 +12,8 @@ use super::{Easel, tiles};
 use crate::picture::room;
 use crate::stable_diffusion::samplers::{Prediction, SamplerKind, Schedule, Spacing};
 use crate::stable_diffusion::{
-    Adapter, Added, Checkpoint, Clip, Condition, Conditioning, ControlNet, Embedding, Family, Hint, Learned, Lora, Residuals, Scratch,
-    TextEncoder, Unet, VaeDecoder, VaeEncoder, soft_weights,
+    Adapter, Added, Checkpoint, Clip, Condition, Conditioning, ControlNet, Embedding, Family, Hint, Lora, Residuals,
+    Scratch, TextEncoder, Unet, VaeDecoder, VaeEncoder, soft_weights,
 };
 use crate::{Compute, Error, Picture, Result};
 
@@ -86,7 +86,8 @@ impl Painter {
     /// When a file cannot be read, is broken, holds something else, or does not fit the checkpoint.
     pub fn load(materials: &Materials, compute: &Compute) -> Result<Self> {
         let checkpoint = Checkpoint::open(&materials.checkpoint)?;
-        let refused = |checkpoint: &Checkpoint, message: String| Error::Weights { file: checkpoint.name().into(), message };
+        let refused =
+            |checkpoint: &Checkpoint, message: String| Error::Weights { file: checkpoint.name().into(), message };
         let family = match (checkpoint.family(), checkpoint.unet_config()) {
             (Some(Family::SdXlRefiner), _) => {
                 return Err(refused(&checkpoint, "it is the refiner of SDXL, which cannot redraw by itself".into()));
@@ -106,7 +107,8 @@ impl Painter {
             let file = Checkpoint::open(path)?;
             match file.family() {
                 Some(other) if checkpoint.family().is_some() && other != family => {
-                    let message = format!("it is a ControlNet for {}, and the checkpoint is {}", other.name(), family.name());
+                    let message =
+                        format!("it is a ControlNet for {}, and the checkpoint is {}", other.name(), family.name());
                     Err(refused(&file, message))
                 }
                 _ => Ok((file.control_net(compute)?, *weight)),
@@ -116,12 +118,12 @@ impl Painter {
         let vae = other.as_ref().unwrap_or(&checkpoint);
         // An autoencoder alone does not know which family it is for.
         let scaling = if vae.family().is_some() { vae.scaling() } else { checkpoint.scaling() };
+        let other_encoders = || refused(&checkpoint, format!("it has other text encoders than {}", family.name()));
         let clips = checkpoint.text_encoders(compute, &adapters)?;
-        let widths: Vec<usize> = checkpoint.text_configs().iter().map(|config| config.width).collect();
-        let mut learned = vec![];
+        let mut text = encoder_of(family, clips).ok_or_else(other_encoders)??;
         for (word, path) in &materials.embeddings {
             for embedding in Embedding::open(path)? {
-                learned.push(fitting(word, embedding, &widths)?);
+                text.learn(word, embedding.vectors.iter().map(|vectors| (vectors.width, &vectors.values[..])))?;
             }
         }
         Ok(Self {
@@ -131,9 +133,7 @@ impl Painter {
             decoder: vae.vae_decoder(compute)?,
             scaling,
             unet: checkpoint.unet(compute, &adapters)?,
-            text: encoder_of(family, clips)
-                .ok_or_else(|| refused(&checkpoint, format!("it has other text encoders than {}", family.name())))?
-                .with_embeddings(learned)?,
+            text,
             prediction: checkpoint.prediction(),
             schedule: if checkpoint.zero_terminal() { Schedule::zero_terminal() } else { Schedule::default() },
             scratch: Mutex::default(),
@@ -159,7 +159,11 @@ impl Painter {
         how.resemblance.fits("resemblance", size)?;
         how.detail.fits("detail", size)?;
         if how.wanted.is_empty() {
-            return Err(Error::Setting { name: "wanted", value: "nothing".into(), hint: "there is a text, if an empty one" });
+            return Err(Error::Setting {
+                name: "wanted",
+                value: "nothing".into(),
+                hint: "there is a text, if an empty one",
+            });
         }
         let latents = |(width, height): (u32, u32)| (width as usize / LATENT, height as usize / LATENT);
         let course = Course {
@@ -189,33 +193,15 @@ impl Painter {
     }
 }
 
-/// The text encoders of a family, put together.
-fn encoder_of(family: Family, clips: Vec<Clip>) -> Option<TextEncoder> {
+/// The text encoders of a family, put together; nothing where they are not as many as it has.
+fn encoder_of(family: Family, clips: Vec<Clip>) -> Option<Result<TextEncoder>> {
     let mut clips = clips.into_iter();
-    let (first, second) = (clips.next()?, clips.next());
-    match (family, second) {
-        (Family::Sd1, None) => Some(TextEncoder::sd1(first)),
-        (Family::Sd2, None) => Some(TextEncoder::sd2(first)),
-        (Family::SdXl, Some(second)) => TextEncoder::sdxl(first, second).ok(),
+    match (family, clips.next()?, clips.next()) {
+        (Family::Sd1, only, None) => Some(TextEncoder::sd1(only)),
+        (Family::Sd2, only, None) => Some(TextEncoder::sd2(only)),
+        (Family::SdXl, first, Some(second)) => Some(TextEncoder::sdxl(first, second)),
         _ => None,
     }
-}
-
-/// What an embedding holds for text encoders of these widths.
-fn fitting(word: &str, embedding: Embedding, widths: &[usize]) -> Result<Learned> {
-    let of = |width: &usize| embedding.vectors.iter().find(|vectors| vectors.width == *width).map(|v| v.values.clone());
-    let vectors = widths.iter().map(of).collect::<Option<Vec<_>>>();
-    let vectors = vectors.ok_or_else(|| {
-        let has: Vec<String> = embedding.vectors.iter().map(|vectors| vectors.width.to_string()).collect();
-        let wanted: Vec<String> = widths.iter().map(usize::to_string).collect();
-        let message = format!(
-            "its vectors are {} wide, but the text encoders of the checkpoint take {}: it is for another family",
-            has.join(" and "),
-            wanted.join(" and ")
-        );
-        Error::Weights { file: word.into(), message }
-    })?;
-    Ok(Learned { trigger: word.to_owned(), vectors })
 }
 
 impl Networks for Painter {
@@ -256,7 +242,9 @@ impl Networks for Painter {
         let scratch = &mut *self.scratch();
         let mut residuals: Option<Residuals> = None;
         if seen.resemblance.iter().any(|value| *value > 0.0) {
-            for ((control, weight), hint) in self.controls.iter().zip(seen.hint).filter(|((_, weight), _)| *weight != 0.0) {
+            for ((control, weight), hint) in
+                self.controls.iter().zip(seen.hint).filter(|((_, weight), _)| *weight != 0.0)
+            {
                 let mut more = control.run(latent, size, condition, hint, scratch)?;
                 more.weigh(&soft_weights(*weight, more.layers()))?;
                 match &mut residuals {

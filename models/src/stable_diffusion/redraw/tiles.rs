@@ -6,9 +6,9 @@ use super::job::{Job, Tiling};
 use super::layout::{LATENT, Layout, Patch};
 use super::networks::{Networks, Seen};
 use super::{Easel, Sight};
+use crate::Result;
 use crate::picture::{room, zeros};
 use crate::stable_diffusion::samplers::Sampler;
-use crate::Result;
 
 /// Redraws a picture.
 ///
@@ -82,13 +82,13 @@ impl<N: Networks> Work<'_, N> {
         }
         let Some(first) = course.first(&wishes.kept) else { return copy(context, "a tile") };
         let original = self.picture.cut(patch.pixels())?;
-        let texts = job.texts(patch);
-        let sight = Sight { at: patch, part: (done, total), context, original: &original, wishes: &wishes, text: texts.0 };
+        let text = job.text(patch);
+        let sight = Sight { at: patch, part: (done, total), context, original: &original, wishes: &wishes, text };
         easel.tile(&sight, &mut |watch| {
             let size = patch.pixels().size();
             let origin = networks.encode(context, size)?;
             let hint = networks.hint(&original, size)?;
-            let (wanted, unwanted) = (&job.wanted[texts.0].1, job.unwanted);
+            let (wanted, unwanted) = (&job.wanted[text].1, job.unwanted);
             let seen = Seen { at: patch, texts: (wanted, unwanted), hint: &hint, resemblance: &wishes.resemblance };
             let mut sampler = self.sampler.boxed();
             let latent = course.run(first, &origin, (patch, &wishes.kept), &mut *sampler, watch, |step, x| {
@@ -121,7 +121,7 @@ impl<N: Networks> Work<'_, N> {
                 let mut sum = zeros(x.len(), "the prediction")?;
                 let mut weight = zeros(whole.area(), "the weights of the tiles")?;
                 for (patch, hint, wishes) in &parts {
-                    let texts = (&job.wanted[job.texts(*patch).0].1, job.unwanted);
+                    let texts = (&job.wanted[job.text(*patch)].1, job.unwanted);
                     let seen = Seen { at: *patch, texts, hint, resemblance: &wishes.resemblance };
                     let part = cut(x, whole, *patch, channels)?;
                     let predicted = course.predict(networks, step, &part, &seen, &wishes.guidance)?;

@@ -6,12 +6,12 @@ use super::super::*;
 use crate::files::Tensors;
 use crate::stable_diffusion::samplers::{SamplerKind, Spacing};
 use crate::stable_diffusion::{Conditioning, tiny};
-use crate::testing::{errors, golden_file};
+use crate::testing::{errors, golden};
 use crate::{Compute, Picture, Precision, Unwatched};
 
 #[test]
 fn a_drawing_equals_that_of_diffusers() {
-    let file = golden_file("pipeline_tiny.safetensors");
+    let file = golden!("pipeline_tiny.safetensors");
     let folder = tempfile::tempdir().unwrap();
     let materials = tiny::unpack(&file, folder.path()).unwrap();
     let painter = Painter::load(&materials, &Compute::cpu(Precision::F32)).unwrap();
