@@ -2,12 +2,16 @@
 
 use crate::{
     catalog::{self, Entry, hex, is_plain_name},
-    installed::{Kept, Lock, Origin, Record, copied, written},
+    installed::{self, Kept, Lock, Origin, Record, copied, written},
     models_folder,
     terminal::{Terminal, print},
 };
 use engine::{Blame, Failure};
-use models::{Compute, detect::Kind};
+use models::{
+    Compute,
+    detect::Kind,
+    stable_diffusion::{Identity, identify},
+};
 use nodes::files::ModelFile;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -187,8 +191,8 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     let unreadable = |error: io::Error| {
         Failure::new(Blame::Model, format!("the model file `{}` cannot be read: {error}", path.display()))
     };
-    if let Some(entry) = catalog::kept_as_it_is(path).map_err(unreadable)? {
-        return taken(terminal, path, name, dry_run, &entry);
+    if let Some(whole) = Whole::of(path).map_err(unreadable)? {
+        return taken(terminal, path, name, dry_run, &whole);
     }
     let file = ModelFile::read(path)?;
     let shared = catalog::find(file.bytes());
@@ -234,29 +238,83 @@ fn imported(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool)
     Ok(())
 }
 
-/// Imports a file of the list of models that is kept as it came.
-fn taken(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool, entry: &Entry) -> Result<(), Failure> {
-    let name = named(path, name, Some(entry))?;
-    let catalog::File(_, bytes, sha256) = entry.files[0].clone();
+/// A file that is kept as it came: one of Stable Diffusion's world.
+pub(super) struct Whole {
+    /// What it is, for people.
+    pub(super) kind: String,
+    /// More about it.
+    pub(super) about: String,
+    /// What the list of models says of it.
+    pub(super) entry: Option<Entry>,
+}
+
+impl Whole {
+    /// What a file is, by its digest or by its tensors; nothing when it is none of these.
+    pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
+        if let Some(entry) = catalog::kept_as_it_is(path)? {
+            return Ok(Some(Self { kind: entry.kind.to_string(), about: entry.about.clone(), entry: Some(entry) }));
+        }
+        let Ok(Identity { kind, family, about, .. }) = identify(path) else { return Ok(None) };
+        let family = family.map(|family| format!("for {}", family.name()));
+        let about: Vec<String> = family.into_iter().chain([about]).filter(|part| !part.is_empty()).collect();
+        Ok(Some(Self { kind: kind.name().to_owned(), about: about.join(", "), entry: None }))
+    }
+
+    /// What it is in a line.
+    pub(super) fn line(&self) -> String {
+        let known = self.entry.as_ref().map(|entry| format!(", known as `{}`", entry.name));
+        let about = if self.about.is_empty() { String::new() } else { format!(", {}", self.about) };
+        format!("{}{about}{}", self.kind, known.unwrap_or_default())
+    }
+}
+
+/// Imports a file that is kept as it came; only pickles become safetensors.
+fn taken(terminal: &Terminal, path: &Path, name: Option<&str>, dry_run: bool, whole: &Whole) -> Result<(), Failure> {
+    let name = named(path, name, whole.entry.as_ref())?;
+    let converted = if path.extension().is_some_and(|ending| ending == "safetensors") {
+        None
+    } else {
+        let broken = |error: models::Error| Failure::new(Blame::Model, error.to_string());
+        let file = ModelFile::read(path)?;
+        let tensors = file.tensors().map_err(broken)?;
+        Some(tensors.to_safetensors(&path.display().to_string(), HashMap::new()).map_err(broken)?)
+    };
+    let (bytes, sha256) = match (&converted, &whole.entry) {
+        (Some(bytes), _) => (bytes.len() as u64, hex(&Sha256::digest(bytes))),
+        (None, Some(entry)) => (entry.files[0].1, entry.files[0].2.clone()),
+        (None, None) => {
+            let unreadable = |error: io::Error| {
+                Failure::new(Blame::Model, format!("the model file `{}` cannot be read: {error}", path.display()))
+            };
+            let bytes = fs::metadata(path).map_err(unreadable)?.len();
+            let digest = installed::digest(path, &|_| Ok(())).map_err(|_| Failure::cancelled())?;
+            (bytes, digest.map_err(unreadable)?)
+        }
+    };
+    let licence = whole.entry.as_ref().map(|entry| entry.licence.clone()).unwrap_or_default();
     let mut place = None;
     if !dry_run {
         let record = Record {
             origin: Origin::Imported,
             from: from(path),
-            kind: entry.kind.to_string(),
-            licence: entry.licence.clone(),
+            kind: whole.kind.clone(),
+            licence: licence.clone(),
             files: vec![Kept { path: format!("{name}.safetensors"), bytes, sha256: sha256.clone() }],
-            sources: vec![sha256.clone()],
+            sources: whole.entry.iter().map(|entry| entry.files[0].2.clone()).collect(),
         };
-        place = Some(put(&name, &record, &Content::File(path))?);
+        let content = converted.as_deref().map_or(Content::File(path), Content::Bytes);
+        place = Some(put(&name, &record, &content)?);
     }
     terminal.event(json!({
-        "event": if dry_run { "identified" } else { "imported" }, "name": name, "kind": entry.kind.to_string(), "bytes": bytes,
-        "sha256": sha256, "file": place, "licence": entry.licence,
+        "event": if dry_run { "identified" } else { "imported" }, "name": name, "kind": whole.kind, "bytes": bytes,
+        "sha256": sha256, "file": place, "licence": licence,
     }));
     if !terminal.json() {
-        print(&format!("{}: {}, {}", path.display(), entry.kind, entry.about));
-        print(&format!("    known as `{}`, licence {}", entry.name, entry.licence));
+        print(&format!("{}: {}", path.display(), whole.line()));
+        match &whole.entry {
+            Some(entry) => print(&format!("    known as `{}`, licence {}", entry.name, entry.licence)),
+            None => print("    not in the list of known models; its licence is that of whoever made it"),
+        }
         if let Some(place) = place {
             print(&format!("    kept in `{}`", place.display()));
         }

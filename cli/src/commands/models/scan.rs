@@ -1,10 +1,7 @@
 //! `upweave models scan`: what the model files of a folder are.
 
-use super::import::identified;
-use crate::{
-    catalog,
-    terminal::{Terminal, print},
-};
+use super::import::{Whole, identified};
+use crate::terminal::{Terminal, print};
 use nodes::files::{MODEL_ENDINGS, ModelFile};
 use serde_json::json;
 use std::{
@@ -24,10 +21,10 @@ pub(super) fn run(terminal: &Terminal, folder: &Path) -> u8 {
     files.sort();
     let mut known = 0;
     for path in &files {
-        if let Ok(Some(entry)) = catalog::kept_as_it_is(path) {
+        if let Ok(Some(whole)) = Whole::of(path) {
             known += 1;
-            let text = format!("{}, {}, known as `{}`", entry.kind, entry.about, entry.name);
-            terminal.event(json!({ "event": "found", "file": path, "kind": entry.kind.to_string(), "message": text }));
+            let text = whole.line();
+            terminal.event(json!({ "event": "found", "file": path, "kind": whole.kind, "message": text }));
             if !terminal.json() {
                 print(&format!("{}: {text}", path.display()));
             }
