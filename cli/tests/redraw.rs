@@ -93,7 +93,8 @@ fn threads_and_the_cache_change_nothing() {
     let at = folder.path();
     let run = |out: &str, threads: &str, more: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_upweave"))
-            .args(["upscale", "photo.png", "--graph", "own.ron", "-o", out, "--cache", "kept"])
+            .args(["upscale", "photo.png", "--graph", "own.ron", "-o", out])
+            .args(if more.contains(&"--no-cache") { &[][..] } else { &["--cache", "kept"] })
             .args(more)
             .env("RAYON_NUM_THREADS", threads)
             .current_dir(at)
@@ -124,8 +125,8 @@ fn what_is_missing_or_wrong_is_said() {
     assert!(message.contains("sd15") && message.contains("upweave models pull"), "{message}");
     for (arguments, code, part) in [
         (&["--checkpoint", "./nowhere.safetensors"][..], 5, "nowhere.safetensors"),
-        (&["--checkpoint", "broken.safetensors"], 5, "broken.safetensors"),
-        (&["--checkpoint", "style.safetensors"], 5, "style.safetensors"),
+        (&["--checkpoint", "broken.safetensors", "--set", "controls=[]"], 5, "broken.safetensors"),
+        (&["--checkpoint", "style.safetensors", "--set", "controls=[]"], 5, "style.safetensors"),
         (&["--backbone", "embedded", "--prompt", "x"], 2, "--prompt"),
         (&["--backbone", "auto", "--graph", "quick"], 2, "--backbone"),
         (

@@ -26,7 +26,8 @@ def main():
     g = torch.Generator().manual_seed(args.seed)
     path = args.out / "unet_tiny.safetensors"
     with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
+        # The way up mirrors the way down.
+        config = {"up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]} | json.loads(file.metadata()["config"])
     base = {k: v.float() for k, v in load_file(path).items()}
 
     def fresh():

@@ -102,7 +102,13 @@ impl Networks<'_> {
 
 /// The file of a model that a field names.
 fn found(field: &'static str, model: &str, purpose: Purpose) -> NodeResult<PathBuf> {
-    place(model, Some(purpose)).map_err(|failure| failure.at(field))
+    let path = place(model, Some(purpose)).map_err(|failure| failure.at(field))?;
+    if !path.exists() {
+        return Err(Failure::new(Blame::Model, format!("there is no model file `{}`", path.display()))
+            .at(field)
+            .hint("check the spelling; paths start from the folder that the command runs in"));
+    }
+    Ok(path)
 }
 
 /// What drawing takes, for the plan; per pixel of a tile where nothing else is said.

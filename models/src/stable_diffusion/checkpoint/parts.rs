@@ -111,12 +111,10 @@ pub(super) fn taken<'a>(tensors: Tensors<'a>, place: Place) -> Result<(Tensors<'
         number.parse::<usize>().ok().map(|level| level.saturating_add(1))
     });
     let levels = levels.max().unwrap_or(0);
-    let last = last_unused(tensors.names(), place);
     let (mut named, mut unknown) = (BTreeMap::new(), vec![]);
     for (full, tensor) in tensors.into_named() {
         let Some(name) = full.strip_prefix(place.prefix) else { continue };
-        let unused = |last: &String| name.starts_with(last.as_str()) || name == "text_projection";
-        if superfluous(&full) || superfluous(name) || last.as_ref().is_some_and(unused) {
+        if superfluous(&full) || superfluous(name) {
             continue;
         }
         let new = match (place.part, place.naming) {
@@ -161,16 +159,4 @@ fn flat(tensor: Tensor<'_>) -> Tensor<'_> {
         [rows, columns, 1, 1] => tensor.clone().reshaped(vec![rows, columns]).unwrap_or(tensor),
         _ => tensor,
     }
-}
-
-/// The beginning of the names of the layer that Stable Diffusion 2 never looks at, as it never does at the projection: the last of its text
-/// encoder, which diffusers' folders leave out.
-fn last_unused<'n>(names: impl Iterator<Item = &'n str>, place: Place) -> Option<String> {
-    if place.prefix != "cond_stage_model.model." {
-        return None;
-    }
-    let before = "transformer.resblocks.";
-    let number = |name: &str| name.strip_prefix(place.prefix)?.strip_prefix(before)?.split('.').next()?.parse().ok();
-    let last: usize = names.filter_map(number).max()?;
-    Some(format!("{before}{last}."))
 }

@@ -1,6 +1,6 @@
 //! A file with everything in it, or with a part alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -35,6 +35,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
     let mut unknown: Vec<String> = tensors.names().filter(|name| !superfluous(name)).map(str::to_owned).collect();
     for place in &places {
         let (taken, strange) = parts::taken(tensors.clone(), *place).map_err(broken)?;
+        let strange: BTreeSet<String> = strange.into_iter().collect();
         unknown.retain(|name| !name.starts_with(place.prefix) || strange.contains(name));
         let sizes = sizes_of(&Weights::of(&name, taken), *place)?;
         found.insert(place.part, Source { files: vec![0], place: *place, sizes });

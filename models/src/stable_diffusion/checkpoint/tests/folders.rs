@@ -147,8 +147,8 @@ fn what_is_wrong_with_a_folder_is_said() {
 #[test]
 fn a_part_may_be_a_folder_of_its_own() {
     let folder = Folder::new();
-    let text = config(VAE).replacen('{', "{\"_class_name\": \"AutoencoderKL\", ", 1);
-    folder.write("config.json", text.replace("0.18215", "0.5"));
+    let text = config(VAE).replacen('{', "{\"_class_name\": \"AutoencoderKL\", \"scaling_factor\": 0.5, ", 1);
+    folder.write("config.json", &text);
     folder.write("diffusion_pytorch_model.safetensors", VAE);
     let checkpoint = Checkpoint::open(folder.0.path()).unwrap();
     assert_eq!((checkpoint.parts().collect::<Vec<_>>(), checkpoint.scaling()), (vec![Part::Vae], 0.5));

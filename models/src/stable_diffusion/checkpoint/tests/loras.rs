@@ -160,10 +160,8 @@ fn a_real_one_by_numbers_finds_its_layers() {
 
     // Every name that kohya's trainer gives.
     for (list, part, tensors) in [("LoRA-v1A-UNET", Part::Unet, &unet), ("LoRA-v1A-CLIP", Part::Text, &text)] {
-        let lines =
-            listed(&std::fs::read_to_string(data.join(format!("weights/sd-keylists/{list}.txt"))).unwrap_or_default());
         let shapes = listed_ranks(&data, list);
-        assert!(lines.is_empty() || shapes.len() > 200, "{list}");
+        assert!(shapes.len() > 200, "{list}");
         let own = Folder::new();
         let file = own.write("lora.safetensors", safetensors_of(&shapes, &[]));
         let merged = Lora::open(&file).unwrap().merged(&[base(part, tensors)]).unwrap();
