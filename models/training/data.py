@@ -30,7 +30,7 @@ def reduce(img, s):
 
 
 def levels(path):
-    """The picture at several sizes, sides multiples of 8."""
+    """The picture at several sizes, sides multiples of 8, and whether it was reduced (and so is sharp to the pixel)."""
     img = Image.open(path).convert("RGB")
     top = min(1.0, LONGEST / max(img.size))
     if path.lower().endswith(".jpg"):
@@ -38,7 +38,8 @@ def levels(path):
     for f in LEVELS:
         w, h = (round(v * f * top) // 8 * 8 for v in img.size)
         if min(w, h) >= 256:
-            yield img.resize((w, h), Image.BICUBIC) if f * top < 1 else img.crop((0, 0, w, h))
+            reduced = f * top < 1
+            yield img.resize((w, h), Image.BICUBIC) if reduced else img.crop((0, 0, w, h)), reduced
 
 
 def detail_map(hr, lr, floor):
@@ -56,15 +57,16 @@ class Pictures:
 
     def __init__(self, root, window=None, screens=True, floor=0.4):
         """`window`: only the middle square of that size of each picture; `floor`: how likely crops without detail are."""
-        self.items, self.maps, weights = [], [], []
+        self.items, self.maps, self.sharp, weights = [], [], [], []
         for path, share in files(root, screens):
-            for img in levels(path):
+            for img, sharp in levels(path):
                 if window:
                     x, y = (max(0, v - window) // 2 // 8 * 8 for v in img.size)
                     img = img.crop((x, y, min(img.width, x + window), min(img.height, y + window)))
                 lr = {s: reduce(img, s) for s in (2, 4)}
                 self.items.append({1: np.array(img)} | {s: np.array(v) for s, v in lr.items()})
                 self.maps.append(detail_map(img, lr[2], floor))
+                self.sharp.append(sharp)
                 weights.append(share * (img.width * img.height) ** 0.5)
         self.p = np.cumsum(weights) / np.sum(weights)
 

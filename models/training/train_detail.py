@@ -1,63 +1,144 @@
-"""Train the detail network on the residual that the frozen faithful network leaves (flow matching)."""
-import math
+"""Train the detail network on the residual that the frozen faithful network leaves (flow matching), told the style."""
+import os
 
 import numpy as np
 import torch
+from PIL import Image
 
 import damage
 import data
 import export
 import faithful
 import loop
-from detail import Detail, residual_scale
+import styled
+from detail import STYLES, Detail, residual_scale
 from muon import Muon
 
-#        (share, scale, damaged)
-KINDS = ((0.60, 2, False), (0.25, 4, False), (0.10, 2, True), (0.05, 4, True))
+# name: (share, scale, coarse, damaged, again). "again": the faithful picture reduced by 2 and enlarged once more, as the
+# program does above creativity 0.5.
+KINDS = {"x2": (0.50, 2, 1.0, False, False), "x4": (0.22, 4, 2.0, False, False), "again": (0.15, 2, 2.0, False, True),
+         "x2 damaged": (0.09, 2, 1.0, True, False), "x4 damaged": (0.04, 4, 2.0, True, False)}
+CLEAN = ("x2", "x4", "again")
 STRENGTH = 0.3  # of the mild damage
 WINDOW = 576  # of each picture, so that the faithful pictures are made in minutes
+# Shares of a batch. Photographs are told to be nothing in particular, or realism where they are sharp.
+SHARES = {"photographs": 0.28, "realism": 0.17, "rest": 0.04,
+          "anime": 0.05, "impasto": 0.05, "watercolor": 0.05, "onto anime": 0.12, "onto impasto": 0.12, "onto watercolor": 0.12}
+UNTOLD = 0.3  # share of paintings, enlarged as they are, whose style is not told
 
 
 @torch.no_grad()
-def enlarge(net, a, s, cond):
+def enlarge(net, a, s, cond, bf16):
     """The faithful picture of the 8-bit picture a, as f16 (H, W, 3)."""
     x = data.to_tensor(a[None]).contiguous(memory_format=torch.channels_last)
-    return net(x, torch.from_numpy(cond)[None], s)[0].permute(1, 2, 0).half().contiguous().numpy()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        r = net.residual(x, torch.from_numpy(cond)[None], s)
+    return (r.float() + faithful.bicubic(x, s))[0].permute(1, 2, 0).half().contiguous().numpy()
 
 
-def conditions(net, pictures, rng):
-    """For every picture its faithful pictures by (scale, damaged); every fourth one also from damaged inputs."""
-    out = []
-    for i, item in enumerate(pictures.items):
-        row = {}
-        for _, s, bad in KINDS:
-            if bad and i % 4 != s - 2:  # scale 2: 0, 4, 8...; scale 4: 2, 6, 10...
-                continue
-            a, c = damage.apply(item[s], rng, STRENGTH) if bad else (item[s], np.zeros(3, np.float32))
-            row[s, bad] = enlarge(net, a, s, c)
-        out.append(row)
-    return out
+def condition(net, kind, small, rng, bf16):
+    """The faithful picture for a kind; `small` gives the sharp picture reduced by a factor."""
+    _, s, _, bad, again = KINDS[kind]
+    a, c = damage.apply(small(s), rng, STRENGTH) if bad else (small(s), np.zeros(3, np.float32))
+    y = enlarge(net, a, s, c, bf16)
+    if again:
+        img = Image.fromarray(np.clip(np.rint(y.astype(np.float32) * 255), 0, 255).astype(np.uint8))
+        y = enlarge(net, np.array(data.reduce(img, 2)), 2, c, bf16)
+    return y
 
 
-def batch(pictures, conds, rng, size, count):
-    """Truths and conditions (count, 3, size, size) and coarse (count,)."""
-    ts, cs = np.empty((count, size, size, 3), np.float32), np.empty((count, size, size, 3), np.float32)
-    coarse = np.empty(count, np.float32)
-    for k in range(count):
-        _, s, bad = KINDS[rng.choice(len(KINDS), p=[q[0] for q in KINDS])]
-        i, y, x = pictures.pick(rng, 1, size)
-        while (s, bad) not in conds[i]:
-            i, y, x = pictures.pick(rng, 1, size)
+class Conditions:
+    """Faithful pictures by name, kept in a file, as they take minutes: a run that is resumed finds them there."""
+
+    def __init__(self, net, path, bf16):
+        self.net, self.path, self.bf16, self.new = net, path, bf16, False
+        self.known = torch.load(path, weights_only=True) if os.path.exists(path) else {}
+
+    def get(self, name, kinds, small, rng=None):
+        """The faithful pictures of one source by kind."""
+        for k in kinds:
+            if f"{name} {k}" not in self.known:
+                self.known[f"{name} {k}"] = torch.from_numpy(condition(self.net, k, small, rng, self.bf16))
+                self.new = True
+        return {k: self.known[f"{name} {k}"].numpy() for k in kinds}
+
+    def photographs(self, pictures, seed):
+        """For every picture; of every fourth one also from damaged inputs."""
+        out = []
+        for i, item in enumerate(pictures.items):
+            kinds = CLEAN + {0: ("x2 damaged",), 2: ("x4 damaged",)}.get(i % 4, ())
+            out.append(self.get(f"photograph {i}", kinds, item.__getitem__, np.random.default_rng((seed, i))))
+        return out
+
+    def rendered(self, groups):
+        """By the key of the item."""
+        items = {i.key: i for group in groups.values() for i in group}
+        reduce = lambda item: lambda s: np.array(data.reduce(Image.fromarray(item.source), s))
+        return {key: self.get(key, CLEAN, reduce(item)) for key, item in items.items()}
+
+    def save(self):
+        if self.new:
+            torch.save(self.known, self.path)
+            self.new = False
+
+
+class Mixture:
+    """Draws crops from all groups."""
+
+    def __init__(self, pictures, conds, groups, styled_conds):
+        self.pictures, self.conds, self.groups, self.styled = pictures, conds, groups, styled_conds
+        present = {k: v for k, v in SHARES.items() if k in ("photographs", "realism") or k in groups}
+        self.names, p = list(present), np.array(list(present.values()))
+        self.p = p / p.sum()
+        self.kinds, self.kind_p = list(KINDS), [k[0] for k in KINDS.values()]
+        self.clean_p = np.array([KINDS[k][0] for k in CLEAN]) / sum(KINDS[k][0] for k in CLEAN)
+        # What a group's velocities are typically worth: loud paintings must not drown photographs.
+        self.weights = {k: 1.0 for k in self.names}
+        for k, items in groups.items():
+            r = [(i.truth / np.float32(255) - styled_conds[i.key]["x2"])[::3, ::3] / residual_scale(1.0) for i in items]
+            self.weights[k] = 1.2 / (1 + float(np.mean([np.square(v).mean() for v in r])))
+
+    def photo(self, rng, sharp, size):
+        kind = self.kinds[rng.choice(len(self.kinds), p=self.kind_p)]
+        while True:
+            i, y, x = self.pictures.pick(rng, 1, size)
+            if kind in self.conds[i] and (self.pictures.sharp[i] or not sharp):
+                return kind, self.pictures.items[i][1], self.conds[i][kind], y, x
+
+    def draw(self, rng, size):
+        """(truth, faithful picture, coarse, style vector, weight) of one crop."""
+        name = self.names[rng.choice(len(self.names), p=self.p)]
+        style = None
+        if name in ("photographs", "realism"):
+            kind, truth, cond, y, x = self.photo(rng, name == "realism", size)
+            style = "realism" if name == "realism" else None
+        else:
+            items = self.groups[name]
+            item = items[rng.integers(len(items))]
+            kind = CLEAN[rng.choice(len(CLEAN), p=self.clean_p)]
+            (y, x), truth, cond = item.pick(rng, size), item.truth, self.styled[item.key][kind]
+            if name.startswith("onto") or rng.random() >= UNTOLD:
+                style = item.style
+        if style is None and rng.random() < 0.5:
+            style = "universal"
+        told = np.zeros(len(STYLES), np.float32)
+        if style:
+            told[STYLES.index(style)] = 1
         cut = np.s_[y : y + size, x : x + size]
-        t, c = data.augment(rng, pictures.items[i][1][cut], conds[i][s, bad][cut])
-        ts[k], cs[k], coarse[k] = t.astype(np.float32) / 255, c, math.log2(s)
-    planes = lambda a: torch.from_numpy(a).permute(0, 3, 1, 2)
-    return planes(ts), planes(cs), torch.from_numpy(coarse)
+        return *data.augment(rng, truth[cut], cond[cut]), KINDS[kind][2], told, self.weights[name]
+
+    def batch(self, rng, size, count):
+        ts, cs, coarse, told, weights = zip(*(self.draw(rng, size) for _ in range(count)))
+        planes = lambda a: torch.from_numpy(np.stack(a).astype(np.float32)).permute(0, 3, 1, 2)
+        vector = lambda a: torch.from_numpy(np.array(a, np.float32))
+        return planes(ts) / 255, planes(cs), vector(coarse), vector(told), vector(weights)
 
 
 def main():
     p = loop.options(__doc__, minutes=58, lr=1.5e-3, muon_lr=4e-3, ema=0.999)
     p.add_argument("--faithful", required=True, help="faithful.safetensors")
+    p.add_argument("--styles", help="folder that `python -m styles.render` wrote; without it photographs alone are shown")
+    p.add_argument("--new-styles", action="store_true", help="--init was trained without styles: begin with all alike")
     p.add_argument("--size", type=int, default=64)
     p.add_argument("--batch", type=int, default=16)
     a = p.parse_args()
@@ -71,10 +152,21 @@ def main():
     rest = [q for q in net.parameters() if not any(q is b for _, b in blocks)]
     run = loop.Loop("detail", a, net, [torch.optim.AdamW(rest, a.lr, weight_decay=0)] + [Muon(g, a.muon_lr) for g in muon], 200)
 
+    if a.new_styles and run.step == 0:
+        for n in (net, run.ema):
+            n.emb[0].weight.data[:, -len(STYLES) :] = 0
+
     pictures = data.Pictures(a.data, WINDOW, screens=False, floor=1.0)
     base = faithful.from_state(export.load(a.faithful)).to(memory_format=torch.channels_last).eval()
-    conds = conditions(base, pictures, np.random.default_rng(a.seed))
-    print(f"{len(conds)} pictures, {sum(q.numel() for q in net.parameters())} parameters", flush=True)
+    groups = styled.load(a.styles) if a.styles else {}
+    ready = Conditions(base, os.path.join(a.out, "conditions.pt"), a.bf16)
+    conds = ready.photographs(pictures, a.seed)
+    ready.save()
+    mixture = Mixture(pictures, conds, groups, ready.rendered(groups))
+    ready.save()
+    print(f"{len(conds)} pictures, " + ", ".join(f"{k} {len(v)} (weight {mixture.weights[k]:.2f})" for k, v in groups.items())
+          + f", {sum(q.numel() for q in net.parameters())} parameters", flush=True)
+    run.begin()
     mean = 0.0
     while True:
         progress = run.progress
@@ -83,14 +175,16 @@ def main():
             run.save()
         if progress >= 1:
             return
-        truth, cond, coarse = batch(pictures, conds, run.rng, a.size, a.batch)
+        truth, cond, coarse, told, weight = mixture.batch(run.rng, a.size, a.batch)
         r = (truth - cond) / residual_scale(coarse)[:, None, None, None]
         noise = torch.randn_like(r)
         # Half of the times are uniform: the logit-normal alone rarely shows the first step of the sampler, t near 0, and
         # what that step leaves wrong stays in the picture as noise.
         t = torch.where(torch.rand(a.batch) < 0.5, torch.rand(a.batch), torch.randn(a.batch).sigmoid())
         z = torch.lerp(noise, r, t[:, None, None, None])
-        loss = (net(z, cond, t, coarse) - (r - noise)).square().mean()
+        with run.autocast():
+            v = net(z, cond, t, coarse, told)
+        loss = ((v.float() - (r - noise)).square().mean((1, 2, 3)) * weight).mean()
         run.update(loss, a.batch)
         mean += (loss.item() - mean) * (0.005 if mean else 1)
 

@@ -59,7 +59,9 @@ def main():
         size, count, _, d0, d1 = BATCHES[s]
         x, truth, cond = pictures.batch(run.rng, s, size, count, d0 + (d1 - d0) * progress)
         x = x.contiguous(memory_format=torch.channels_last)
-        loss = loss_of(net.residual(x, cond, s) + bicubic(x, s), truth)
+        with run.autocast():
+            r = net.residual(x, cond, s)
+        loss = loss_of(r.float() + bicubic(x, s), truth)
         run.update(loss, count)
         mean[s] += (loss.item() - mean[s]) * (0.02 if mean[s] else 1)
 
