@@ -7,6 +7,8 @@ from torch import nn
 
 FREQUENCIES = (1, 2, 4, 8, 16, 32, 64, 128)
 STYLES = ("universal", "realism", "anime", "impasto", "watercolor")
+PAINTED = STYLES[2:]
+PAINTINGS = "paintings."  # before the names of the tensors of the second network, for these
 
 
 def residual_scale(coarse):
@@ -102,3 +104,20 @@ def from_state(state):
                  width("up0.weight") // 4, width("out.a.weight"), width("emb.1.weight"))
     net.load_state_dict(state)
     return net
+
+
+class Networks:
+    """The networks of an exported file by style, as the program picks them."""
+
+    def __init__(self, state):
+        part = lambda second: {k.removeprefix(PAINTINGS): v for k, v in state.items() if k.startswith(PAINTINGS) == second}
+        self.photographs = from_state(part(False)).to(memory_format=torch.channels_last).eval()
+        second = part(True)
+        self.paintings = from_state(second).to(memory_format=torch.channels_last).eval() if second else self.photographs
+
+    def sample(self, style, cond, coarse, steps, generator):
+        """As `sample`; universal is the network without a hint."""
+        told = torch.zeros(1, len(STYLES))
+        if style != "universal":
+            told[0, STYLES.index(style)] = 1
+        return sample(self.paintings if style in PAINTED else self.photographs, cond, coarse, steps, generator, told)

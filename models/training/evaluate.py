@@ -94,34 +94,37 @@ def score_faithful(net, root, out):
     print("\nSet5 x2, each picture: " + ", ".join(f"{r[1]:.2f}" for r in set5))
 
 
-def score_detail(base, net, root, out, s, steps, creativities):
-    """Set5 and the first Set14 pictures, reduced by s."""
+def score_detail(base, net, root, out, s, steps, creativities, styles):
+    """Set5 and the first Set14 pictures, then the middles of Kodak, reduced by s."""
     paths = sorted(glob.glob(os.path.join(root, f"bench/set5/*_SRF_{s}_HR.png")))
     paths += sorted(glob.glob(os.path.join(root, "bench/set14/*_HR.png")))[:4]
-    names = ["truth", "bicubic"] + [f"creativity {c}, {n} steps" if c else "creativity 0 (faithful)"
-                                    for n in steps for c in creativities if c or n == steps[0]]
-    rows = {k: [] for k in names}
+    score_set(base, net, root, out, s, steps, creativities, styles, f"Set5 and Set14 x{s}", reduced(paths, s))
+    kodak = sorted(glob.glob(os.path.join(root, "bench/kodak/*.png")))
+    score_set(base, net, root, out, s, steps, creativities, styles, f"Kodak (middle 384 px) x{s}", reduced(kodak, s, limit=384))
+
+
+def score_set(base, net, root, out, s, steps, creativities, styles, title, items):
+    rows = {}
     coarse = float(np.log2(s))
-    for i, (lr, hr) in enumerate(reduced(paths, s)):
+    for i, (lr, hr) in enumerate(items):
         x, cond = enlarge(base, lr, s, CLEAN)
         truth = tensor(hr)
         results = {"truth": truth, "bicubic": faithful.bicubic(x, s), "creativity 0 (faithful)": cond}
-        for n in steps:
-            r = detail.sample(net, cond, coarse, n, torch.Generator().manual_seed(i))
+        for style, n in ((style, n) for style in styles for n in steps):
+            r = net.sample(style, cond, coarse, n, torch.Generator().manual_seed(i))
             for c in creativities:
-                if c:
-                    results[f"creativity {c}, {n} steps"] = cond + c * detail.residual_scale(coarse) * r
-        for k in names:
-            y = results[k]
+                results[f"{style}, creativity {c}, {n} steps"] = cond + c * detail.residual_scale(coarse) * r
+        for k, y in results.items():
             d = (y.clamp(0, 1) - truth).mean((0, 2, 3)).mul(255)
-            rows[k].append([np.nan, np.nan, niqe(y, root), 0] if k == "truth" else
-                           [psnr(y, truth, s), ssim(y, truth, s), niqe(y, root), d.abs().max().item()])
+            row = [np.nan, np.nan] if k == "truth" else [psnr(y, truth, s), ssim(y, truth, s)]
+            rows.setdefault(k, []).append([*row, niqe(y, root), d.abs().max().item()])
             if out:
-                show(y).save(os.path.join(out, f"detail-x{s}-{i}-{k.translate(str.maketrans(' ', '-', ',()'))}.png"))
-    print(f"\n| x{s} | PSNR | SSIM | NIQE | largest colour shift (of 255) |\n|---|---|---|---|---|")
-    for k in names:
-        m = mean(rows[k]) if k != "truth" else [np.nan, np.nan, *mean([r[2:] for r in rows[k]])]
-        print(f"| {k} | {m[0]:.2f} | {m[1]:.3f} | {m[2]:.2f} | {m[3]:.2f} |".replace("nan", ""), flush=True)
+                show(y).save(os.path.join(out, f"{title} {i} {k}.png".translate(str.maketrans(" ", "-", ",()"))))
+    print(f"\n| {title} | PSNR | SSIM | NIQE | largest colour shift (of 255) |\n|---|---|---|---|---|")
+    for k, found in rows.items():
+        m = mean([r[2:] for r in found]) if k == "truth" else mean(found)
+        line = (f"{v:.{n}f}" for v, n in zip(m, (2, 3, 2, 2)))
+        print(f"| {k} | " + (f"| | {m[0]:.2f} | |" if k == "truth" else " | ".join(line) + " |"), flush=True)
 
 
 def main():
@@ -133,6 +136,8 @@ def main():
     p.add_argument("--out", help="folder for pictures to look at")
     p.add_argument("--steps", type=int, nargs="+", default=[4], help="of the detail network")
     p.add_argument("--scales", type=int, nargs="+", default=[2, 4], help="of the detail network")
+    p.add_argument("--styles", nargs="+", choices=detail.STYLES, default=["universal", "realism"], help="that the network is told")
+    p.add_argument("--detail", help="detail.safetensors, if not that of --weights")
     p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
@@ -143,11 +148,10 @@ def main():
     if a.only != "detail":
         score_faithful(base, a.data, a.out)
     if a.only != "faithful":
-        net = detail.from_state(export.load(os.path.join(a.weights, "detail.safetensors"))).eval()
-        net = net.to(memory_format=torch.channels_last)
+        net = detail.Networks(export.load(a.detail or os.path.join(a.weights, "detail.safetensors")))
         for s in a.scales:
             with torch.no_grad():
-                score_detail(base, net, a.data, a.out, s, a.steps, (0, 0.5, 1))
+                score_detail(base, net, a.data, a.out, s, a.steps, (0.5, 1), a.styles)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import math
 import os
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from detail import FREQUENCIES
+from detail import FREQUENCIES, PAINTINGS
 
 
 def export(state, path, name, version, trained):
@@ -36,13 +37,28 @@ def load(path):
     return {k: v.float() for k, v in load_file(path).items()}
 
 
+def trained_weights(path):
+    """(state dict, name, how it was trained) of a checkpoint, or of an exported file."""
+    if path.endswith(".safetensors"):
+        with safe_open(path, "pt") as f:
+            return load_file(path), f.metadata()["name"], f.metadata()["trained"]
+    c = torch.load(path, weights_only=True)
+    return dict(c["ema"]), c["name"], c["trained"]
+
+
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("checkpoint", help="written by train_faithful.py or train_detail.py")
+    p.add_argument("checkpoint", help="written by train_faithful.py or train_detail.py; or an exported file")
     p.add_argument("out")
     p.add_argument("--version", default="1")
+    p.add_argument("--paintings", help="the same for the second network of the file, of `train_detail.py --teach paintings`")
     p.add_argument("--shift", type=float, default=0.0, help="time shift of the detail network")
     a = p.parse_args()
-    c = torch.load(a.checkpoint, weights_only=True)
-    state = shift_time(dict(c["ema"]), a.shift) if a.shift else c["ema"]
-    export(state, a.out, c["name"], a.version, c["trained"])
+    state, name, trained = trained_weights(a.checkpoint)
+    if a.shift:
+        state = shift_time(state, a.shift)
+    if a.paintings:
+        paintings, _, more = trained_weights(a.paintings)
+        state |= {PAINTINGS + k: v for k, v in paintings.items()}
+        trained += f"; paintings {more}"
+    export(state, a.out, name, a.version, trained)

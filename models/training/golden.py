@@ -5,7 +5,7 @@ import os
 import torch
 from safetensors.torch import save_file
 
-from detail import Detail
+from detail import STYLES, Detail
 from faithful import SCALES, Faithful
 
 
@@ -39,9 +39,11 @@ def main():
     net = randomise(Detail((8, 16, 24), (1, 1, 1), 4, 8), g)
     z, cond = torch.randn(2, 3, 24, 16, generator=g), torch.rand(2, 3, 24, 16, generator=g)
     t, coarse = torch.tensor([0.25, 0.8]), torch.tensor([1.0, 1.6])
-    v = net(z, cond, t, coarse)
+    style = torch.zeros(2, len(STYLES))
+    style[1, STYLES.index("impasto")] = 1  # the first picture has none
+    v = net(z, cond, t, coarse, style)
     write(os.path.join(out, "detail_tiny.safetensors"), net,
-          {"in.z": z, "in.cond": cond, "in.t": t, "in.coarse": coarse, "out.v": v})
+          {"in.z": z, "in.cond": cond, "in.t": t, "in.coarse": coarse, "in.style": style, "out.v": v})
 
 
 if __name__ == "__main__":

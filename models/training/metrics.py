@@ -71,26 +71,41 @@ def halve(y):
     return y
 
 
-def niqe(x, root, block=96):
-    """NIQE (Mittal, Soundararajan, Bovik 2013) of one picture; its statistics are in root/weights/niqe."""
+def pristine(root):
+    """NIQE's own statistics: mean, covariance and the window."""
     z = np.load(os.path.join(root, "weights", "niqe", "niqe_pris_params.npz"))
-    mean, covariance, window = z["mu_pris_param"], z["cov_pris_param"], z["gaussian_window"]
+    return z["mu_pris_param"], z["cov_pris_param"], z["gaussian_window"]
+
+
+def features(x, window, block=96):
+    """The 36 features of NIQE of every whole block of one picture, (blocks, 36)."""
     y = luma(x)[0].numpy()
     h, w = (v // block * block for v in y.shape)
     if h == 0 or w == 0:
-        return float("nan")
+        return np.zeros((0, 36))
     y = np.round(y[:h, :w])
-    features = []
+    found = []
     for s in (1, 2):
         mu = correlate(y, window, mode="nearest")
         sd = np.sqrt(np.abs(correlate(y * y, window, mode="nearest") - mu**2))
         m, n = (y - mu) / (sd + 1), block // s
-        features.append([block_features(m[i * n : (i + 1) * n, j * n : (j + 1) * n])
-                         for j in range(w // block) for i in range(h // block)])
+        found.append([block_features(m[i * n : (i + 1) * n, j * n : (j + 1) * n])
+                      for j in range(w // block) for i in range(h // block)])
         if s == 1:
             y = halve(y)
-    f = np.concatenate([np.array(v) for v in features], axis=1)
-    f = f[~np.isnan(f).any(axis=1)]
+    f = np.concatenate([np.array(v) for v in found], axis=1)
+    return f[~np.isnan(f).any(axis=1)]
+
+
+def distance(mean, covariance, f):
+    """Between a Gaussian and the one fitted to the features f."""
     d = mean - f.mean(axis=0)
     c = np.cov(f, rowvar=False) if len(f) > 1 else np.zeros_like(covariance)
     return float(np.sqrt(np.squeeze(d @ np.linalg.pinv((covariance + c) / 2) @ d.T)))
+
+
+def niqe(x, root):
+    """NIQE (Mittal, Soundararajan, Bovik 2013) of one picture; its statistics are in root/weights/niqe."""
+    mean, covariance, window = pristine(root)
+    f = features(x, window)
+    return distance(mean, covariance, f) if len(f) else float("nan")

@@ -3,12 +3,12 @@ import torch
 
 
 def orthogonalise(g, steps=5):
-    """Newton-Schulz: the nearest (semi-)orthogonal matrices to a batch of wide matrices."""
-    x = g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    """Newton-Schulz: nearly the nearest (semi-)orthogonal matrices to a batch of wide matrices; bf16 is exact enough."""
+    x = (g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(steps):
         a = x @ x.mT
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x
+    return x.to(g.dtype)
 
 
 class Muon(torch.optim.Optimizer):

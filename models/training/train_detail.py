@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import damage
+import coupled
 import data
 import export
 import faithful
@@ -21,10 +22,16 @@ KINDS = {"x2": (0.50, 2, 1.0, False, False), "x4": (0.22, 4, 2.0, False, False),
 CLEAN = ("x2", "x4", "again")
 STRENGTH = 0.3  # of the mild damage
 WINDOW = 576  # of each picture, so that the faithful pictures are made in minutes
-# Shares of a batch. Photographs are told to be nothing in particular, or realism where they are sharp.
-SHARES = {"photographs": 0.28, "realism": 0.17, "rest": 0.04,
-          "anime": 0.05, "impasto": 0.05, "watercolor": 0.05, "onto anime": 0.12, "onto impasto": 0.12, "onto watercolor": 0.12}
-UNTOLD = 0.3  # share of paintings, enlarged as they are, whose style is not told
+# Shares of a batch by --teach. The program asks one network for photographs (universal and realism) and one for paintings.
+SHARES = {
+    "photographs": {"photographs": 1.0},
+    "paintings": {"anime": 0.06, "impasto": 0.04, "watercolor": 0.04,
+                  "onto anime": 0.30, "onto impasto": 0.28, "onto watercolor": 0.28},
+    "all": {"photographs": 0.24, "realism": 0.12, "rest": 0.02, "anime": 0.05, "impasto": 0.03, "watercolor": 0.03,
+            "onto anime": 0.18, "onto impasto": 0.16, "onto watercolor": 0.17},
+}
+TOLD = 3  # times the learning rate of all that tells blocks of time and style
+UNTOLD = 0.3  # share of paintings, enlarged as they are, whose style is not told to the network for all
 
 
 @torch.no_grad()
@@ -52,7 +59,7 @@ class Conditions:
 
     def __init__(self, net, path, bf16):
         self.net, self.path, self.bf16, self.new = net, path, bf16, False
-        self.known = torch.load(path, weights_only=True) if os.path.exists(path) else {}
+        self.known = torch.load(path, weights_only=True, mmap=True) if os.path.exists(path) else {}
 
     def get(self, name, kinds, small, rng=None):
         """The faithful pictures of one source by kind."""
@@ -74,7 +81,8 @@ class Conditions:
         """By the key of the item."""
         items = {i.key: i for group in groups.values() for i in group}
         reduce = lambda item: lambda s: np.array(data.reduce(Image.fromarray(item.source), s))
-        return {key: self.get(key, CLEAN, reduce(item)) for key, item in items.items()}
+        kinds = lambda key: CLEAN if key.startswith("photo/") else CLEAN[:2]
+        return {key: self.get(key, kinds(key), reduce(item)) for key, item in items.items()}
 
     def save(self):
         if self.new:
@@ -85,18 +93,23 @@ class Conditions:
 class Mixture:
     """Draws crops from all groups."""
 
-    def __init__(self, pictures, conds, groups, styled_conds):
+    def __init__(self, shares, pictures, conds, groups, styled_conds):
         self.pictures, self.conds, self.groups, self.styled = pictures, conds, groups, styled_conds
-        present = {k: v for k, v in SHARES.items() if k in ("photographs", "realism") or k in groups}
-        self.names, p = list(present), np.array(list(present.values()))
-        self.p = p / p.sum()
+        self.names, self.p = list(shares), list(shares.values())
+        self.untold = UNTOLD if "photographs" in shares else 0
         self.kinds, self.kind_p = list(KINDS), [k[0] for k in KINDS.values()]
         self.clean_p = np.array([KINDS[k][0] for k in CLEAN]) / sum(KINDS[k][0] for k in CLEAN)
-        # What a group's velocities are typically worth: loud paintings must not drown photographs.
-        self.weights = {k: 1.0 for k in self.names}
-        for k, items in groups.items():
-            r = [(i.truth / np.float32(255) - styled_conds[i.key]["x2"])[::3, ::3] / residual_scale(1.0) for i in items]
-            self.weights[k] = 1.2 / (1 + float(np.mean([np.square(v).mean() for v in r])))
+        self.weights = {k: self.weight(k, v) for k, v in groups.items()} | dict.fromkeys(("photographs", "realism"), 1.0)
+
+    def weight(self, name, items):
+        """What a group's velocities are typically worth: loud paintings must not drown photographs."""
+        squares = []
+        for item in items[::4]:
+            planes = lambda a: torch.from_numpy(a[:160, :160].astype(np.float32)).permute(2, 0, 1)[None]
+            truth, cond = planes(item.truth) / 255, planes(self.styled[item.key]["x2"])
+            r = (coupled.texture([name], truth, cond, torch.randn_like(truth)) - cond) / residual_scale(1.0)
+            squares.append(r.square().mean().item())
+        return 1.2 / (1 + sum(squares) / len(squares))
 
     def photo(self, rng, sharp, size):
         kind = self.kinds[rng.choice(len(self.kinds), p=self.kind_p)]
@@ -106,7 +119,7 @@ class Mixture:
                 return kind, self.pictures.items[i][1], self.conds[i][kind], y, x
 
     def draw(self, rng, size):
-        """(truth, faithful picture, coarse, style vector, weight) of one crop."""
+        """(truth, faithful picture, coarse, style vector, weight, group) of one crop."""
         name = self.names[rng.choice(len(self.names), p=self.p)]
         style = None
         if name in ("photographs", "realism"):
@@ -116,32 +129,36 @@ class Mixture:
             items = self.groups[name]
             item = items[rng.integers(len(items))]
             kind = CLEAN[rng.choice(len(CLEAN), p=self.clean_p)]
+            kind = kind if kind in self.styled[item.key] else "x4"
             (y, x), truth, cond = item.pick(rng, size), item.truth, self.styled[item.key][kind]
-            if name.startswith("onto") or rng.random() >= UNTOLD:
+            if name.startswith("onto") or rng.random() >= self.untold:
                 style = item.style
-        if style is None and rng.random() < 0.5:
+        if style is None and len(self.names) > 1 and rng.random() < 0.5:
             style = "universal"
         told = np.zeros(len(STYLES), np.float32)
         if style:
             told[STYLES.index(style)] = 1
         cut = np.s_[y : y + size, x : x + size]
-        return *data.augment(rng, truth[cut], cond[cut]), KINDS[kind][2], told, self.weights[name]
+        return *data.augment(rng, truth[cut], cond[cut]), KINDS[kind][2], told, self.weights[name], name
 
     def batch(self, rng, size, count):
-        ts, cs, coarse, told, weights = zip(*(self.draw(rng, size) for _ in range(count)))
+        ts, cs, coarse, told, weights, names = zip(*(self.draw(rng, size) for _ in range(count)))
         planes = lambda a: torch.from_numpy(np.stack(a).astype(np.float32)).permute(0, 3, 1, 2)
         vector = lambda a: torch.from_numpy(np.array(a, np.float32))
-        return planes(ts) / 255, planes(cs), vector(coarse), vector(told), vector(weights)
+        return planes(ts) / 255, planes(cs), vector(coarse), vector(told), vector(weights), names
 
 
 def main():
     p = loop.options(__doc__, minutes=58, lr=1.5e-3, muon_lr=4e-3, ema=0.999)
     p.add_argument("--faithful", required=True, help="faithful.safetensors")
-    p.add_argument("--styles", help="folder that `python -m styles.render` wrote; without it photographs alone are shown")
+    p.add_argument("--styles", help="folder that `python -m styles.render` wrote")
+    p.add_argument("--teach", choices=SHARES, default="photographs", help="all but photographs need --styles")
     p.add_argument("--new-styles", action="store_true", help="--init was trained without styles: begin with all alike")
     p.add_argument("--size", type=int, default=64)
     p.add_argument("--batch", type=int, default=16)
     a = p.parse_args()
+    if a.teach != "photographs" and not a.styles:
+        p.error("--teach needs --styles")
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
 
@@ -149,22 +166,26 @@ def main():
     blocks = [(k, q) for k, q in net.named_parameters() if ".conv" in k and q.dim() == 4]
     shapes = {q.shape for _, q in blocks}
     muon = [[q for _, q in blocks if q.shape == s] for s in sorted(shapes)]
-    rest = [q for q in net.parameters() if not any(q is b for _, b in blocks)]
-    run = loop.Loop("detail", a, net, [torch.optim.AdamW(rest, a.lr, weight_decay=0)] + [Muon(g, a.muon_lr) for g in muon], 200)
+    told = [q for k, q in net.named_parameters() if "film" in k or k.startswith("emb")]
+    rest = [q for q in net.parameters() if not any(q is b for b in [*told, *(b for _, b in blocks)])]
+    adam = [torch.optim.AdamW(group, lr, weight_decay=0) for group, lr in ((rest, a.lr), (told, TOLD * a.lr))]
+    run = loop.Loop("detail", a, net, adam + [Muon(g, a.muon_lr) for g in muon], 100)
 
     if a.new_styles and run.step == 0:
         for n in (net, run.ema):
             n.emb[0].weight.data[:, -len(STYLES) :] = 0
 
-    pictures = data.Pictures(a.data, WINDOW, screens=False, floor=1.0)
     base = faithful.from_state(export.load(a.faithful)).to(memory_format=torch.channels_last).eval()
-    groups = styled.load(a.styles) if a.styles else {}
-    ready = Conditions(base, os.path.join(a.out, "conditions.pt"), a.bf16)
-    conds = ready.photographs(pictures, a.seed)
+    ready, shares = Conditions(base, os.path.join(a.out, "conditions.pt"), a.bf16), SHARES[a.teach]
+    pictures, conds, groups = None, [], {}
+    if "photographs" in shares:
+        pictures = data.Pictures(a.data, WINDOW, screens=False, floor=1.0)
+        conds = ready.photographs(pictures, a.seed)
+    if a.teach != "photographs":
+        groups = {k: v for k, v in styled.load(a.styles).items() if k in shares}
+    mixture = Mixture(shares, pictures, conds, groups, ready.rendered(groups))
     ready.save()
-    mixture = Mixture(pictures, conds, groups, ready.rendered(groups))
-    ready.save()
-    print(f"{len(conds)} pictures, " + ", ".join(f"{k} {len(v)} (weight {mixture.weights[k]:.2f})" for k, v in groups.items())
+    print(f"{len(conds)} photographs, " + ", ".join(f"{k} {len(v)} (weight {mixture.weights[k]:.2f})" for k, v in groups.items())
           + f", {sum(q.numel() for q in net.parameters())} parameters", flush=True)
     run.begin()
     mean = 0.0
@@ -175,9 +196,10 @@ def main():
             run.save()
         if progress >= 1:
             return
-        truth, cond, coarse, told, weight = mixture.batch(run.rng, a.size, a.batch)
+        truth, cond, coarse, told, weight, names = mixture.batch(run.rng, a.size + 2 * coupled.MARGIN, a.batch)
+        noise = torch.randn_like(truth)
+        truth, cond, noise = coupled.cut(coupled.texture(names, truth, cond, noise), cond, noise)
         r = (truth - cond) / residual_scale(coarse)[:, None, None, None]
-        noise = torch.randn_like(r)
         # Half of the times are uniform: the logit-normal alone rarely shows the first step of the sampler, t near 0, and
         # what that step leaves wrong stays in the picture as noise.
         t = torch.where(torch.rand(a.batch) < 0.5, torch.rand(a.batch), torch.randn(a.batch).sigmoid())

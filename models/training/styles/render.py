@@ -1,4 +1,7 @@
-"""Render all styles once, as PNG: OUT/STYLE/random-N.png, OUT/STYLE/photo-N.png and the photographs OUT/photo/photo-N.png."""
+"""Render all styles once, as PNG: OUT/STYLE/random-N.png, OUT/STYLE/photo-N.png and the photographs OUT/photo/photo-N.png.
+
+OUT/washes has watercolours without the grain of the paper.
+"""
 import argparse
 import os
 
@@ -9,7 +12,7 @@ from . import anime, dead_leaves, impasto, interface, sheet, watercolor
 
 PAINTERS = {"anime": anime, "impasto": impasto, "watercolor": watercolor}
 OTHERS = {"dead_leaves": dead_leaves, "interface": interface}
-SIZE = 576
+NAMES = (*PAINTERS, "washes", *OTHERS)
 
 
 def windows(paths, size):
@@ -38,17 +41,20 @@ def main():
     p.add_argument("--photos", nargs="*", default=[], help="photographs to paint")
     p.add_argument("--random", type=int, default=40, help="pictures of each style from nothing")
     p.add_argument("--others", type=int, default=12, help="dead leaves and interfaces, each")
+    p.add_argument("--size", type=int, default=576)
+    p.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="styles")
     p.add_argument("--seed", type=int, default=1, help="take another one for pictures to test with")
     a = p.parse_args()
-    photos = [np.asarray(v, np.float32) / 255 for v in windows(a.photos, SIZE)]
+    photos = [np.asarray(v, np.float32) / 255 for v in windows(a.photos, a.size)]
     jobs = [(k, "photo", i, lambda r, m=m, i=i: m.paint(r, photos[i])) for i in range(len(photos)) for k, m in PAINTERS.items()]
-    drawn = [(k, "random", i, lambda r, m=m: m.draw(r, SIZE)) for i in range(a.random) for k, m in PAINTERS.items()]
-    drawn += [(k, "random", i, lambda r, m=m: m.draw(r, SIZE)) for i in range(a.others) for k, m in OTHERS.items()]
+    jobs += [("washes", "photo", i, lambda r, i=i: watercolor.washes(r, photos[i])) for i in range(len(photos))]
+    drawn = [(k, "random", i, lambda r, m=m: m.draw(r, a.size)) for i in range(a.random) for k, m in PAINTERS.items()]
+    drawn += [(k, "random", i, lambda r, m=m: m.draw(r, a.size)) for i in range(a.others) for k, m in OTHERS.items()]
     for i, photo in enumerate(photos):
         save(photo, os.path.join(a.out, "photo", f"photo-{i:03}.png"))
     # Photographs and random ones in turn, so that a run that is cut short has some of everything.
     order = sorted(jobs + drawn, key=lambda j: j[2])
-    for name, kind, i, make in order:
+    for name, kind, i, make in (j for j in order if j[0] in a.only):
         path = os.path.join(a.out, name, f"{kind}-{i:03}.png")
         if not os.path.exists(path):
             seed = (a.seed, i, kind == "photo", *name.encode())

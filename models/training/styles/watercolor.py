@@ -66,9 +66,9 @@ def draw(rng, size):
     return settle(rng, np.clip(density, 0, 3), np.clip(rims, 0, 1.5), relief)
 
 
-def paint(rng, photo):
+def plan(rng, photo):
+    """The density of a photograph's washes, and where pigment gathers at their borders."""
     shape = photo.shape[:2]
-    relief = paper(rng, shape)
     flat = fields.kuwahara(fields.kuwahara(photo, 3.5), rng.uniform(4.0, 5.5))
     # A few tones with narrow steps: washes on washes.
     y = fields.luma(flat)[..., None]
@@ -86,7 +86,18 @@ def paint(rng, photo):
     line = np.clip(fields.blur(y, 1.8) - fields.blur(y, 0.6), 0, None) * (1 - wet[..., 0])
     rims = np.clip(rng.uniform(5, 8) * line, 0, 0.9)
     light = np.clip(0.06 + 0.94 * flat, 0, 1)  # no wash is black
-    return settle(rng, -np.log(np.clip(light, 0.03, 0.995)), rims, relief)
+    return -np.log(np.clip(light, 0.03, 0.995)), rims
+
+
+def paint(rng, photo):
+    relief = paper(rng, photo.shape[:2])
+    return settle(rng, *plan(rng, photo), relief)
+
+
+def washes(rng, photo):
+    """The washes alone, without pigment in the grain of the paper."""
+    density, rims = plan(rng, photo)
+    return np.exp(-density * (1 + rims[..., None])).astype(np.float32)
 
 
 if __name__ == "__main__":
