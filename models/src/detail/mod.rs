@@ -26,6 +26,11 @@ pub enum Style {
 impl Style {
     /// All styles, in the order of the network's condition.
     pub const ALL: [Self; 5] = [Self::Universal, Self::Realism, Self::Anime, Self::Impasto, Self::Watercolor];
+
+    /// Whether it is drawn or painted by hand.
+    pub fn is_painting(self) -> bool {
+        matches!(self, Self::Anime | Self::Impasto | Self::Watercolor)
+    }
 }
 
 /// How detail is sampled.
@@ -59,9 +64,14 @@ pub fn residual_scale(coarse: f32) -> f32 {
 static EMBEDDED: Embedded<Detail> =
     Embedded::new(include_bytes!("../../weights/detail.safetensors"), Detail::from_safetensors);
 
+/// What stands before the names of the tensors that belong to paintings.
+const PAINTINGS: &str = "paintings.";
+
 /// The detail network with its weights.
 pub struct Detail {
     net: Net,
+    /// Another set of weights for styles that are paintings: one small network that does both does neither well.
+    paintings: Option<Net>,
     card: Card,
     digest: [u8; 32],
 }
@@ -88,14 +98,21 @@ impl Detail {
         EMBEDDED.is_unpacked()
     }
 
-    /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file.
+    /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file. Where it holds a second
+    /// one, whose tensors' names begin with `paintings.`, anime, impasto and watercolor are sampled with that.
     ///
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
         crate::check_safetensors(file, "detail")?;
         let about = Weights::about(file, "detail")?;
-        let net = Net::load(&Weights::read(file, "detail", "")?.on(compute.clone()))?;
+        let weights = Weights::read(file, "detail", "")?.on(compute.clone());
+        let net = Net::load(&weights)?;
+        let paintings = if weights.any(PAINTINGS) {
+            Some(Net::load(&Weights::read(file, "detail", PAINTINGS)?.on(compute.clone()))?)
+        } else {
+            None
+        };
         let card = Card {
             name: "detail",
             about: "invents plausible detail over a faithful picture",
@@ -104,7 +121,20 @@ impl Detail {
             version: about.version,
             trained: about.trained,
         };
-        Ok(Self { net, card, digest: *blake3::hash(file).as_bytes() })
+        Ok(Self { net, paintings, card, digest: *blake3::hash(file).as_bytes() })
+    }
+
+    /// The weights for a style.
+    fn of(&self, style: Option<Style>) -> &Net {
+        match &self.paintings {
+            Some(paintings) if style.is_some_and(Style::is_painting) => paintings,
+            _ => &self.net,
+        }
+    }
+
+    /// All weights.
+    fn nets(&self) -> impl Iterator<Item = &Net> {
+        std::iter::once(&self.net).chain(&self.paintings)
     }
 
     /// Samples the residual that turns a faithful picture into a plausible original: three planes of the condition's size;
@@ -120,7 +150,7 @@ impl Detail {
     /// A picture that does not fit its size, a setting out of range, too little memory, or what `watch` stopped with; it is
     /// asked before each tile of each step.
     pub fn sample(&self, condition: Picture<'_>, sampling: &Sampling, watch: &mut dyn Watch) -> Result<Vec<f32>> {
-        run::sample(&self.net, condition, sampling, watch)
+        run::sample(self.of(sampling.style), condition, sampling, watch)
     }
 
     /// blake3 of the model file.
@@ -133,15 +163,15 @@ impl Detail {
         &self.card
     }
 
-    /// How far a pixel looks in one step.
+    /// How far a pixel looks in one step, at most.
     pub fn radius(&self) -> u32 {
         // A network deeper than u32 cannot be held in memory.
-        u32::try_from(self.net.radius()).unwrap_or(u32::MAX)
+        self.nets().map(|net| u32::try_from(net.radius()).unwrap_or(u32::MAX)).max().unwrap_or(u32::MAX)
     }
 
-    /// Floating-point operations per pixel and step, the tiles' margins left out.
+    /// Floating-point operations per pixel and step, the tiles' margins left out, at most.
     pub fn flops_per_pixel(&self) -> f64 {
-        self.net.flops()
+        self.nets().map(Net::flops).fold(0.0, f64::max)
     }
 }
 
@@ -163,7 +193,7 @@ impl Backbone for Detail {
     }
 
     fn flops_per_pixel(&self) -> f64 {
-        self.net.flops()
+        Detail::flops_per_pixel(self)
     }
 }
 

@@ -35,6 +35,8 @@ fn velocity_equals_pytorch() {
     let tensor = |name| golden.tensor(name, &[b, 3, h, w]).unwrap();
     let (z, cond, wanted) = (tensor("in.z"), tensor("in.cond"), tensor("out.v"));
     let (time, coarse) = (golden.tensor("in.t", &[b]).unwrap(), golden.tensor("in.coarse", &[b]).unwrap());
+    let told = golden.tensor("in.style", &[b, Style::ALL.len()]).unwrap();
+    let style = |n: usize| Style::ALL.into_iter().zip(&told[n * Style::ALL.len()..]).find(|(_, told)| **told > 0.5);
     let nets = exact().map(tiny_on);
     for (net, n) in nets.iter().flat_map(|net| (0..b).map(move |n| (net, n))) {
         let part = |all: &'_ [f32]| all[n * 3 * h * w..][..3 * h * w].to_vec();
@@ -51,7 +53,7 @@ fn velocity_equals_pytorch() {
             }
         };
         halves.write(unshuffle).unwrap();
-        let e = net.embed(time[n], coarse[n], None);
+        let e = net.embed(time[n], coarse[n], style(n).map(|(style, _)| style));
         let fill = |map: &mut crate::layers::Map, first: usize| {
             let channels = map.channels;
             map.write(|y, row| {
@@ -171,6 +173,24 @@ fn embedded_weights_work() {
     assert!(out.len() == rgb.len() && out.iter().all(|value| value.is_finite()));
     assert_eq!(steps, 7);
     assert!(net.flops_per_pixel() > 0.0 && net.card().bytes <= 16 << 20, "DESIGN.md allows 16 MB");
+}
+
+#[test]
+fn embedded_styles_differ() {
+    let net = Detail::embedded(Precision::F32).unwrap();
+    let rgb = picture(32, 32);
+    let run = |style| {
+        let sampling = Sampling { style, ..Sampling::default() };
+        net.sample(Picture::new(32, 32, &rgb).unwrap(), &sampling, &mut Unwatched).unwrap()
+    };
+    let styles = [None, Some(Style::Anime), Some(Style::Impasto), Some(Style::Watercolor)];
+    let all = styles.map(run);
+    for (i, a) in all.iter().enumerate() {
+        for b in &all[..i] {
+            let apart = (a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32).sqrt();
+            assert!(apart > 1.0 / 255.0, "{:?}: {apart}", styles[i]);
+        }
+    }
 }
 
 #[test]
