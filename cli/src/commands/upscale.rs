@@ -179,14 +179,6 @@ impl Wanted<'_> {
         if let Some(seed) = drawn {
             terminal.note(&format!("seed {seed}"));
         }
-        let learnt_none = self.graph == backbone::EMBEDDED;
-        if let Some(style) = self.style.filter(|style| learnt_none && *style != Style::Universal) {
-            terminal.note(&format!(
-                "the embedded models have learnt no style of their own for `{0}` yet: the type `{0}` chooses other \
-                 defaults for the controls and for sharpening",
-                style.name()
-            ));
-        }
         Ok(Batch {
             recipe: Recipe { preset, settings, ..Recipe::new(file) },
             inputs,
