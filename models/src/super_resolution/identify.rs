@@ -1,7 +1,7 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
 use super::{
-    Network, craft, dat, denoisers, dncnn, espcn, hat, imdn, omnisr, plksr, rlfn, rrdb, safmn, span, srvgg, swinir,
+    Network, craft, dat, denoisers, dncnn, espcn, fsrcnn, hat, imdn, omnisr, plksr, rlfn, rrdb, safmn, span, srvgg, swinir,
 };
 use crate::files::Tensors;
 use crate::layers::Weights;
@@ -22,7 +22,7 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 19] = [
+const ARCHITECTURES: [&Architecture; 20] = [
     &rrdb::ARCHITECTURE,
     &srvgg::ARCHITECTURE,
     &span::ARCHITECTURE,
@@ -42,6 +42,7 @@ const ARCHITECTURES: [&Architecture; 19] = [
     &dncnn::ARCHITECTURE,
     &dncnn::FIRST,
     &espcn::ARCHITECTURE,
+    &fsrcnn::ARCHITECTURE,
 ];
 
 /// Prefixes that some programs put before all names.

@@ -11,6 +11,7 @@ mod denoisers;
 mod dncnn;
 mod enlarge;
 mod espcn;
+mod fsrcnn;
 mod hat;
 mod identify;
 mod imdn;

@@ -26,7 +26,7 @@ from spandrel.architectures.SCUNet import SCUNet
 from spandrel.architectures.SPAN import SPAN
 from spandrel.architectures.SwinIR import SwinIR
 
-from small_upscalers import Espcn, Imdn, Rlfn, SafmnPlus
+from small_upscalers import Espcn, Fsrcnn, Imdn, Rlfn, SafmnPlus
 
 LIMIT = 300_000
 ARCHITECTURES = {}
@@ -164,6 +164,27 @@ def rlfn_x4(g):
 @architecture
 def espcn_x3(g):
     return own(Espcn((8, 6), 3), g, colours=1)
+
+
+def fsrcnn(g, scale):
+    torch.manual_seed(int(torch.randint(2**31, (1,), generator=g)))
+    net, x = Fsrcnn(10, 5, 2, scale).taught(g), torch.rand(1, 1, 23, 18, generator=g)
+    return dict(net.state_dict()), x, net(x)
+
+
+@architecture
+def fsrcnn_x2(g):
+    return fsrcnn(g, 2)
+
+
+@architecture
+def fsrcnn_x3(g):
+    return fsrcnn(g, 3)
+
+
+@architecture
+def fsrcnn_x4(g):
+    return fsrcnn(g, 4)
 
 
 @architecture
