@@ -139,7 +139,7 @@ fn what_is_missing_or_wrong_is_said() {
             5,
             "LoRA",
         ),
-        (&["--graph", "own.ron", "--set", "redrawn.controls=[(model: \"style.safetensors\")]"], 5, "ControlNet"),
+        (&["--graph", "own.ron", "--set", "redrawn.controls=[(model: \"style.safetensors\")]"], 5, "style.safetensors"),
         (&["--graph", "own.ron", "--set", "redrawn.steps=0"], 2, "steps"),
         (&["--graph", "own.ron", "--set", "redrawn.places=[(left: 0.9, right: 0.1, prompt: \"x\")]"], 2, "places"),
     ] {

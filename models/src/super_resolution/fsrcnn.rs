@@ -11,7 +11,13 @@ use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Weights, Window}
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "FSRCNN",
-    signs: &["first_part.0.weight", "first_part.1.weight", "mid_part.0.weight", "mid_part.1.weight", "last_part.weight"],
+    signs: &[
+        "first_part.0.weight",
+        "first_part.1.weight",
+        "mid_part.0.weight",
+        "mid_part.1.weight",
+        "last_part.weight",
+    ],
     names: &[],
     is: |tensors| {
         let last = tensors.get("last_part.weight").map_or(&[][..], Tensor::shape);

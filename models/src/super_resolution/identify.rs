@@ -1,7 +1,8 @@
 //! Which network a file is for: found from the names and shapes of its tensors alone.
 
 use super::{
-    Network, craft, dat, denoisers, dncnn, espcn, fsrcnn, hat, imdn, omnisr, plksr, rlfn, rrdb, safmn, span, srvgg, swinir,
+    Network, craft, dat, denoisers, dncnn, espcn, fsrcnn, hat, imdn, omnisr, plksr, rlfn, rrdb, safmn, span, srvgg,
+    swinir,
 };
 use crate::files::Tensors;
 use crate::layers::Weights;
