@@ -415,14 +415,9 @@ impl Node for Redraw {
             return Forecast { outputs, ..Forecast::default() };
         }
         let needs = painting::needs(&self.networks(), self.precision);
-        let edge = |length: u32, tile: u32, overlap: u32| {
-            let step = u64::from(tile - overlap.min(tile / 2));
-            u64::from(length.saturating_sub(overlap)).div_ceil(step).max(1)
-        };
-        let (across, down) = self.overlap();
-        let tiles = edge(size.width, self.tile_width, across) * edge(size.height, self.tile_height, down);
-        let tile = u64::from(self.tile_width.min(size.width.next_multiple_of(64)))
-            * u64::from(self.tile_height.min(size.height.next_multiple_of(64)));
+        let most = (self.tile_width, self.tile_height);
+        let (tiles, (width, height)) = sd::tiles_of((size.width, size.height), most, self.overlap());
+        let tile = u64::from(width) * u64::from(height);
         // The autoencoder sees all of the picture at once where its tiles are drawn together.
         let whole = if self.tiling == Tiling::Independent { tile } else { size.area() };
         let steps = (f64::from(self.steps) * creativity).floor().max(1.0);

@@ -60,7 +60,15 @@ fn other_value(control: &str) -> &'static str {
         "steps" => "2",
         "tile" => "192",
         "precision" => "F32",
-        "model" => "\"mine\"",
+        "model" | "checkpoint" | "vae" | "prompt" | "negative" => "\"mine\"",
+        "controls" | "loras" => "[(model: \"mine\", weight: 0.5)]",
+        "embeddings" => "[\"mine\"]",
+        "places" => "[(left: 0.5, prompt: \"mine\")]",
+        "sampler" => "Euler",
+        "spacing" => "Trailing",
+        "guidance" => "2.0",
+        "tiling" => "Mixture",
+        "tile_width" | "tile_height" => "128",
         unknown => panic!("add a value for the control `{unknown}` to this test"),
     }
 }

@@ -25,7 +25,7 @@ pub use checkpoint::{
 pub use clip::{Clip, ClipConfig, ClipText, Token};
 pub use condition::{Added, AddedConfig, Condition};
 pub use controlnet::{ControlNet, ControlNetConfig, Hint};
-pub use redraw::{Amount, Easel, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling};
+pub use redraw::{Amount, Easel, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling, tiles_of};
 pub use residuals::{Residuals, soft_weights};
 pub use taesd::{TaesdDecoder, TaesdEncoder};
 pub use text::{Conditioning, TextEncoder};

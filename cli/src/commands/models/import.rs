@@ -10,7 +10,7 @@ use engine::{Blame, Failure};
 use models::{
     Compute,
     detect::Kind,
-    stable_diffusion::{Identity, identify},
+    stable_diffusion::{self as sd, Identity, identify},
 };
 use nodes::files::ModelFile;
 use serde_json::json;
@@ -255,6 +255,10 @@ impl Whole {
             return Ok(Some(Self { kind: entry.kind.to_string(), about: entry.about.clone(), entry: Some(entry) }));
         }
         let Ok(Identity { kind, family, about, .. }) = identify(path) else { return Ok(None) };
+        // Nothing draws with these alone.
+        if matches!(kind, sd::Kind::Unet | sd::Kind::TextEncoder) {
+            return Ok(None);
+        }
         let family = family.map(|family| format!("for {}", family.name()));
         let about: Vec<String> = family.into_iter().chain([about]).filter(|part| !part.is_empty()).collect();
         Ok(Some(Self { kind: kind.name().to_owned(), about: about.join(", "), entry: None }))

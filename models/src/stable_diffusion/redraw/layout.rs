@@ -48,8 +48,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Tiles of at most `tile` latents that overlap by at least `overlap` over a picture of so many pixels: as few as cover it,
-    /// spread evenly. A picture that is smaller than a tile gets one of its own size, rounded up.
+    /// Tiles of at most `tile` latents that overlap by at least `overlap` over a picture of so many pixels: as few as cover it, no larger
+    /// than that takes, spread evenly. A picture that is smaller than a tile gets one of its own size, rounded up.
     pub(super) fn new(pixels: (usize, usize), tile: (usize, usize), overlap: (usize, usize)) -> Self {
         let (width, columns, across) = Self::along(pixels.0, tile.0, overlap.0);
         let (height, rows, down) = Self::along(pixels.1, tile.1, overlap.1);
@@ -66,6 +66,7 @@ impl Layout {
         }
         let overlap = overlap.min(tile / 2);
         let count = (whole - overlap).div_ceil(tile - overlap);
+        let tile = (whole + (count - 1) * overlap).div_ceil(count).next_multiple_of(MULTIPLE).min(tile);
         let starts = (0..count).map(|i| i * (whole - tile) / (count - 1)).collect();
         (tile, starts, whole)
     }
@@ -158,6 +159,12 @@ mod tests {
             assert!(seen.iter().all(|n| *n > 0), "{pixels:?}");
             assert_eq!(layout.patches().count(), layout.count());
         }
+    }
+
+    #[test]
+    fn tiles_are_no_larger_than_it_takes() {
+        let layout = Layout::new((1024, 1024), (112, 144), (14, 18));
+        assert_eq!((layout.count(), layout.tile), (2, (72, 128)));
     }
 
     #[test]

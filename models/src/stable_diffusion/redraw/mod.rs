@@ -22,7 +22,7 @@ mod tiles;
 pub use amount::Amount;
 pub use job::{Place, Tiling};
 pub use layout::Patch;
-pub use painter::{Materials, Painter, Redrawing};
+pub use painter::{Materials, Painter, Redrawing, tiles_of};
 
 use crate::{Result, Watch};
 use denoise::Wishes;

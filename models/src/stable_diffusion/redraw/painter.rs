@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::amount::Amount;
 use super::denoise::Course;
 use super::job::{Job, Place, Tiling};
-use super::layout::LATENT;
+use super::layout::{LATENT, Layout};
 use super::networks::{Networks, Seen};
 use super::{Easel, tiles};
 use crate::picture::room;
@@ -62,6 +62,18 @@ pub struct Redrawing<'a> {
     pub wanted: &'a [(Place, Conditioning)],
     /// What is not wanted.
     pub unwanted: &'a Conditioning,
+}
+
+/// How many tiles of which width and height, in pixels, a picture is redrawn in: see [`Redrawing`].
+pub fn tiles_of(size: (u32, u32), tile: (u32, u32), overlap: (u32, u32)) -> (u64, (u32, u32)) {
+    let layout = Layout::new((size.0 as usize, size.1 as usize), latents(tile), latents(overlap));
+    let pixels = |latents: usize| u32::try_from(latents * LATENT).unwrap_or(u32::MAX);
+    (layout.count() as u64, (pixels(layout.tile.0), pixels(layout.tile.1)))
+}
+
+/// Pixels as latents.
+fn latents((width, height): (u32, u32)) -> (usize, usize) {
+    (width as usize / LATENT, height as usize / LATENT)
 }
 
 /// Networks that redraw pictures.
@@ -165,7 +177,6 @@ impl Painter {
                 hint: "there is a text, if an empty one",
             });
         }
-        let latents = |(width, height): (u32, u32)| (width as usize / LATENT, height as usize / LATENT);
         let course = Course {
             steps: how.spacing.steps(how.sampler, how.steps, &self.schedule)?,
             prediction: self.prediction,
