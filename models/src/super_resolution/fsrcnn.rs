@@ -108,7 +108,7 @@ fn transposed(
     bias: &[f32],
     (inputs, colours, scale): (usize, usize, usize),
 ) -> Result<Conv2d> {
-    let reach = (PADDING + scale - 1) / scale;
+    let reach = PADDING.div_ceil(scale);
     let kernel = 2 * reach + 1;
     // Which of the 9 weights an output pixel of a square meets at an input pixel beside it.
     let tap = |phase: usize, offset: usize| {
