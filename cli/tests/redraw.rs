@@ -109,6 +109,11 @@ fn threads_and_the_cache_change_nothing() {
     let masked = run("masked.png", "2", &["--mask", "mask.png"]);
     assert_eq!(run("masked-fresh.png", "1", &["--mask", "mask.png", "--no-cache"]), masked);
     assert_eq!(run("second.png", "2", &[]), fresh);
+    // Where all of the picture is kept at once, how it is cut counts.
+    let joint = ["--set", "tiling=Mixture"];
+    let narrow = run("joint.png", "2", &joint);
+    let wide = run("wide.png", "2", &[&joint[..], &["--set", "redrawn.tile_width=128"]].concat());
+    assert_ne!(narrow, wide);
 }
 
 #[test]

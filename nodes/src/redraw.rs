@@ -191,8 +191,8 @@ impl Redraw {
         }
     }
 
-    /// What decides about a tile besides what it sees.
-    fn settings(&self, d: &mut Digester, text: usize) {
+    /// What decides about a tile besides what it sees. `detail` is what LoRAs may follow, which the whole picture decides.
+    fn settings(&self, d: &mut Digester, text: usize, detail: f64) {
         d.u64(self.seed);
         d.u64(u64::from(self.steps));
         d.u64(self.sampler as u64);
@@ -205,6 +205,18 @@ impl Redraw {
             weighted.digest_into(d);
         }
         self.embeddings.iter().for_each(|name| d.text(name));
+        if self.loras.iter().any(|lora| lora.detail) {
+            d.f64(detail);
+        }
+        if self.tiling != Tiling::Independent {
+            // What is kept is all of the picture: how it is cut, and what is wanted where, is part of it.
+            let (across, down) = self.overlap();
+            [self.tile_width, self.tile_height, across, down].into_iter().for_each(|edge| d.u64(edge.into()));
+            for Place { left, top, right, bottom, prompt } in &self.places {
+                [left, top, right, bottom].into_iter().for_each(|edge| d.f64(f64::from(*edge)));
+                d.text(prompt);
+            }
+        }
     }
 
     /// The prompt for the whole, and those for parts of it.
@@ -220,7 +232,8 @@ impl Redraw {
     /// The redrawn colours of a picture.
     fn redrawn(&self, cx: &mut Cx<'_>, image: &Image, guide: &Guide) -> NodeResult<Vec<f32>> {
         let size = image.size();
-        let painter = painting::painter(&self.networks(), self.precision.within(cx), detail_of(guide))?;
+        let detail = detail_of(guide);
+        let painter = painting::painter(&self.networks(), self.precision.within(cx), detail)?;
         let text = |prompt: &str| painter.text(prompt, self.clip_skip as usize).map_err(backend::failure);
         let mut wanted = vec![(sd::Place::WHOLE, text(&self.prompt)?)];
         for place in &self.places {
@@ -244,7 +257,7 @@ impl Redraw {
             wanted: &wanted,
             unwanted: &text(&self.negative)?,
         };
-        let mut easel = Kept { node: self, cx };
+        let mut easel = Kept { node: self, detail, cx };
         painter.redraw(&job, &mut easel).map_err(backend::failure)
     }
 }
@@ -252,6 +265,7 @@ impl Redraw {
 /// Tiles that are kept one by one, so that a run that was stopped goes on behind them, and a change costs only those that see it.
 struct Kept<'a, 'b, 'c> {
     node: &'a Redraw,
+    detail: f64,
     cx: &'b mut Cx<'c>,
 }
 
@@ -263,7 +277,7 @@ impl Easel for Kept<'_, '_, '_> {
     ) -> models::Result<Vec<f32>> {
         let at = sight.pixels();
         let key = |d: &mut Digester| {
-            self.node.settings(d, sight.text());
+            self.node.settings(d, sight.text(), self.detail);
             [at.x, at.y, at.width, at.height].into_iter().for_each(|number| d.u64(number as u64));
             sight.values().into_iter().for_each(|values| d.samples(values));
         };
