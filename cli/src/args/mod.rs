@@ -220,13 +220,13 @@ pub(crate) struct Controls {
     /// Same seed, same picture; `random` draws one and prints it [default: 0]
     #[arg(long, value_name = "N|random", value_parser = seed)]
     pub seed: Option<Seed>,
-    /// Steps in which detail is sampled; more are finer and slower [default: 4]
+    /// Steps in which detail is sampled; more are finer and slower [default: 4, with Stable Diffusion 18]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
     /// Numbers that the networks compute in: auto, f32 or bf16 [default: auto, the fastest]
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub precision: Option<Numbers>,
-    /// Edge of the tiles that the networks work in; changes memory and time, never the picture
+    /// Edge of the tiles that the networks work in; of the embedded ones it changes memory and time, never the picture
     #[arg(short, long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=8192))]
     pub tile: Option<u32>,
 
