@@ -25,7 +25,7 @@ impl<T> Embedded<T> {
     /// When the file is damaged.
     pub(crate) fn get(&self, precision: Precision) -> Result<&T> {
         let net = &self.nets[usize::from(precision == Precision::Bf16)];
-        net.get_or_init(|| (self.read)(self.file, &Compute::cpu(precision))).as_ref().map_err(Clone::clone)
+        net.get_or_init(|| (self.read)(self.file, &Compute::here(precision))).as_ref().map_err(Clone::clone)
     }
 
     /// blake3 of the file. It is not unpacked for this.

@@ -29,7 +29,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// There is not enough memory for a buffer.
-    #[error("not enough memory for {what} ({bytes} bytes)")]
+    #[error("not enough memory for {what}{}", size(*bytes))]
     TooLarge {
         /// What the buffer was for.
         what: &'static str,
@@ -89,8 +89,18 @@ pub enum Error {
     Cancelled,
 }
 
+/// A size in brackets, where it can be counted.
+fn size(bytes: u64) -> String {
+    if bytes == u64::MAX { String::new() } else { format!(" ({bytes} bytes)") }
+}
+
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        Self::Device { message: error.to_string() }
+        let message = error.to_string();
+        // What CUDA and Metal say of it has no kind of its own in candle.
+        if ["OUT_OF_MEMORY", "out of memory"].iter().any(|words| message.contains(words)) {
+            return Self::TooLarge { what: "the tensors on the device", bytes: u64::MAX };
+        }
+        Self::Device { message }
     }
 }

@@ -17,6 +17,7 @@ mod embedded;
 mod error;
 pub mod faithful;
 pub mod files;
+pub mod gpu;
 pub mod kernels;
 mod layers;
 mod limits;

@@ -16,7 +16,7 @@ use std::{borrow::Cow, sync::Arc};
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
 pub enum Precision {
-    /// Bf16 where the processor is twice as fast with it, else F32.
+    /// Bf16 where the processor is twice as fast with it, else F32; F32 on graphics processors.
     #[default]
     Auto,
     /// 32 bits.
@@ -47,7 +47,7 @@ impl Precision {
 
     /// What other networks compute on, in these numbers.
     pub(crate) fn compute(self) -> Compute {
-        Compute::cpu(self.told())
+        Compute::here(self.told())
     }
 
     /// A network out of a file in these numbers, and the digest of the file.

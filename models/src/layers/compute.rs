@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use crate::kernels::Isa;
+use crate::{gpu, kernels::Isa};
 
 /// The numbers that feature maps and weights are made of. Sums are f32 always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,9 +15,9 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// What is fastest on this machine.
+    /// What is fastest on this machine. Of graphics processors it is not known: not all of them have narrow numbers.
     pub fn fastest() -> Self {
-        if Isa::detect().has_bf16() { Self::Bf16 } else { Self::F32 }
+        if !gpu::is_chosen() && Isa::detect().has_bf16() { Self::Bf16 } else { Self::F32 }
     }
 
     /// Its name.

@@ -15,7 +15,7 @@ struct Golden {
     wanted: Vec<f32>,
 }
 
-fn goldens() -> Vec<Golden> {
+fn goldens(compute: &Compute) -> Vec<Golden> {
     let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/architectures");
     let folder = std::env::var_os("UPWEAVE_GOLDENS").map_or(usual, PathBuf::from);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -34,7 +34,7 @@ fn goldens() -> Vec<Golden> {
         let weights = tensors
             .clone()
             .renamed(|name| (!name.starts_with("in.") && !name.starts_with("out.")).then(|| name.into()));
-        let net = SuperResolution::of(&name, weights, Compute::default()).unwrap();
+        let net = SuperResolution::of(&name, weights, compute.clone()).unwrap();
         Golden { name, net, input, wanted }
     };
     paths.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).map(read).collect()
@@ -42,16 +42,17 @@ fn goldens() -> Vec<Golden> {
 
 #[test]
 fn all_equal_pytorch() {
-    let goldens = goldens();
-    assert!(!goldens.is_empty());
+    let families = exact().map(|compute| (compute.family(), goldens(&compute)));
+    assert!(families.iter().all(|(_, goldens)| !goldens.is_empty()));
     let mut wrong = vec![];
-    for Golden { name, net, input: (width, height, rgb), wanted } in &goldens {
+    let all = families.iter().flat_map(|(family, goldens)| goldens.iter().map(move |golden| (family, golden)));
+    for (family, Golden { name, net, input: (width, height, rgb), wanted }) in all {
         let found = run(net, (*width, *height), rgb, 4096);
         assert_eq!(found.len(), wanted.len(), "{name}");
         let (worst, _) = errors(wanted, &found);
-        println!("{name}: {}, x{}, error {worst:.1e}", net.architecture(), net.scale());
+        println!("{name} on {family}: {}, x{}, error {worst:.1e}", net.architecture(), net.scale());
         if worst > MOST {
-            wrong.push(format!("{name}: {worst:.1e}"));
+            wrong.push(format!("{name} on {family}: {worst:.1e}"));
         }
         assert!(net.flops_per_pixel() > 0.0 && net.bytes() > 0 && net.bytes_per_pixel() > 0, "{name}");
     }
@@ -60,7 +61,7 @@ fn all_equal_pytorch() {
 
 #[test]
 fn tiles_change_nothing_where_there_is_a_radius() {
-    for Golden { name, net, input: (width, height, rgb), .. } in &goldens() {
+    for Golden { name, net, input: (width, height, rgb), .. } in &goldens(&Compute::default()) {
         let whole = run(net, (*width, *height), rgb, 4096);
         // Wider than the network looks, so that there are cuts that count.
         let (wide, high) = (2 * net.radius().unwrap_or(0) as usize + 20, 19);
@@ -79,7 +80,7 @@ fn tiles_change_nothing_where_there_is_a_radius() {
 
 #[test]
 fn the_smallest_pictures_work() {
-    for Golden { name, net, input: (.., rgb), .. } in &goldens() {
+    for Golden { name, net, input: (.., rgb), .. } in &goldens(&Compute::default()) {
         for (width, height) in [(1, 1), (2, 1), (1, 5), (7, 3)] {
             let out = run(net, (width, height), &rgb[..3 * width * height], 4096);
             assert_eq!(out.len(), 3 * width * height * net.scale().pow(2) as usize, "{name}");
