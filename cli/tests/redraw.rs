@@ -88,6 +88,26 @@ fn a_picture_is_redrawn_where_it_may_be() {
 }
 
 #[test]
+fn a_preview_has_the_pixels_of_the_whole() {
+    let folder = furnished();
+    let at = folder.path();
+    let run = |out: &str, more: &[&str]| {
+        upweave(at, &[&["upscale", "photo.png", "--graph", "own.ron", "--no-cache", "-o", out], more].concat());
+        picture(at, out)
+    };
+    for tiling in ["tiling=Independent", "tiling=Mixture"] {
+        let whole = run("whole.png", &["--on-exists", "overwrite", "--set", tiling]);
+        // Across the edges of tiles, and in a corner.
+        for (x, y, w, h) in [(50, 30, 40, 41), (140, 92, 10, 8)] {
+            let part = format!("{x},{y},{w},{h}");
+            let preview = run("part.png", &["--on-exists", "overwrite", "--set", tiling, "--preview", &part]);
+            let cut = image::imageops::crop_imm(&whole, x, y, w, h).to_image();
+            assert!(preview == cut, "{tiling} at {part} differs from the whole");
+        }
+    }
+}
+
+#[test]
 fn threads_and_the_cache_change_nothing() {
     let folder = furnished();
     let at = folder.path();

@@ -19,6 +19,7 @@ pub(crate) mod painting;
 mod pixels;
 mod places;
 mod png;
+mod remembered;
 mod tags;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The files that Stable Diffusion draws with, as nodes name them: opened once, and told from each other by their content.
 
 use super::places::Purpose;
+use super::remembered;
 use super::weights::{ModelFile, place};
 use crate::backend::{self, Precision};
 use engine::{
@@ -9,7 +10,7 @@ use engine::{
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
 };
-use models::stable_diffusion::{Checkpoint, Family, Materials, Painter, Stamp};
+use models::stable_diffusion::{Checkpoint, Family, Materials, Painter};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -158,17 +159,8 @@ const BYTES_OF_TRIP: u64 = 800;
 /// # Errors
 /// When it is missing, cannot be read, or is nothing to draw with.
 pub(crate) fn digest(path: &Path) -> NodeResult<Digest> {
-    /// What was digested, by how it looked then: files of gigabytes are read for it.
-    static KNOWN: Mutex<Vec<(Vec<Stamp>, Digest)>> = Mutex::new(Vec::new());
     let checkpoint = Checkpoint::open(path).map_err(backend::failure)?;
-    let stamps = checkpoint.stamps();
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, digest)) = known.iter().find(|(known, _)| *known == stamps) {
-        return Ok(*digest);
-    }
-    let digest = Digest(checkpoint.digest());
-    known.push((stamps, digest));
-    Ok(digest)
+    Ok(remembered::digest(checkpoint.stamps(), || Digest(checkpoint.digest())))
 }
 
 /// Digests of the contents of all files.

@@ -81,6 +81,11 @@ pub fn keep_models_in(places: Places) {
     _ = PLACES.set(places);
 }
 
+/// The user's folder of models.
+pub(super) fn own_folder() -> Option<&'static Path> {
+    PLACES.get().map(|places| &*places.own)
+}
+
 /// What lies in a folder of another program, and what about it was not understood.
 pub fn contents(place: &Path) -> (Vec<Placed>, Vec<String>) {
     let mut found = walk::Found::default();
