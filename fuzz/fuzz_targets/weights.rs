@@ -11,7 +11,7 @@ fuzz_target!(|file: &[u8]| {
     std::fs::write(&path, file).expect("room for the file");
     if let (Ok(_), Ok(checkpoint)) = (identify(&path), Checkpoint::open(&path)) {
         _ = checkpoint.unet(&Compute::default(), &[]);
-        _ = checkpoint.vae_decoder(&Compute::default());
+        _ = checkpoint.vae_decoder(&Compute::default(), &[]);
     }
     _ = Lora::open(&path);
     _ = Embedding::open(&path);

@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     };
     let compute = Compute::cpu(precision);
     let lora = arguments.get(2).map(|path| Lora::open(Path::new(path))).transpose()?;
-    let adapters: Vec<Adapter<'_>> = lora.iter().map(|lora| Adapter { lora, unet: 1.0, text: 1.0 }).collect();
+    let adapters: Vec<Adapter<'_>> = lora.iter().map(|lora| Adapter::all(lora, 1.0)).collect();
 
     let checkpoint = Checkpoint::open(Path::new(path))?;
     let since = |what: &str| println!("{:6.2} s {what}", start.elapsed().as_secs_f64());
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     }
     // What a run holds at once is held here, too.
     let vae = match checkpoint.has(Part::Vae) {
-        true => Some((checkpoint.vae_encoder(&compute)?, checkpoint.vae_decoder(&compute)?)),
+        true => Some((checkpoint.vae_encoder(&compute, &[])?, checkpoint.vae_decoder(&compute, &[])?)),
         false => None,
     };
     since("autoencoder");

@@ -136,8 +136,8 @@ fn read(path: &Path) {
         let compute = Compute::default();
         _ = checkpoint.unet(&compute, &[]);
         _ = checkpoint.text_encoders(&compute, &[]);
-        _ = checkpoint.vae_decoder(&compute);
-        _ = checkpoint.vae_encoder(&compute);
+        _ = checkpoint.vae_decoder(&compute, &[]);
+        _ = checkpoint.vae_encoder(&compute, &[]);
     }
     _ = identify(path);
     _ = Lora::open(path);

@@ -40,6 +40,9 @@ pub(crate) enum Sampler {
     Lcm,
     /// Trajectory consistency, for distilled models and LoRAs.
     Tcd,
+    /// No noise and one step, by a LoRA that was made for it: OSEDiff or PiSA-SR, on Stable Diffusion 2.1. Of `steps`, `spacing` and
+    /// `seed` nothing counts.
+    OneStep,
 }
 
 /// How the noise levels are spaced.
@@ -124,6 +127,11 @@ engine::node! {
     /// The network looks at tiles. With `tiling: Independent` they are drawn one after the other, half of them first and then those
     /// between, which see what their neighbours have become; each is kept on its own, so a run that was stopped goes on where it was, and after a
     /// stroke in the mask only the tiles that it touches, and their neighbours, are drawn again. Noise belongs to the place in the picture.
+    ///
+    /// With `sampler: OneStep` and a LoRA for it the picture is restored at once, without noise. Of PiSA-SR (Sun et al. 2024), which has
+    /// two halves, resemblance is then the weight of the one that takes damage away, and creativity that of the one that adds
+    /// detail; of OSEDiff (Wu et al. 2024), which has one strength, creativity is how much of the answer counts. `guidance: 1` is
+    /// what both are made for.
     ///
     /// Checkpoints of Stable Diffusion 1, 2 and XL are told from their tensors: single files (`.safetensors`, `.ckpt`) or folders of
     /// diffusers. Without a checkpoint there is nothing to draw with: `Diffuse` is the node that needs none. Alpha is not touched.
@@ -224,6 +232,14 @@ impl Redraw {
         std::iter::once(&self.prompt).chain(self.places.iter().map(|place| &place.prompt)).map(String::as_str)
     }
 
+    /// The way to the new picture.
+    fn way(&self) -> sd::Way {
+        match self.sampler.told() {
+            Some(sampler) => sd::Way::Steps { count: self.steps as usize, sampler, spacing: self.spacing.told() },
+            None => sd::Way::OneStep,
+        }
+    }
+
     /// Least overlap of tiles in pixels, across and down.
     fn overlap(&self) -> (u32, u32) {
         self.overlap.map_or((self.tile_width / 8, self.tile_height / 8), |overlap| (overlap, overlap))
@@ -247,9 +263,7 @@ impl Redraw {
             resemblance: amount(&guide.resemblance),
             detail: amount(&guide.detail),
             guidance: self.guidance as f32,
-            steps: self.steps as usize,
-            sampler: self.sampler.told(),
-            spacing: self.spacing.told(),
+            way: self.way(),
             tiling: self.tiling.told(),
             tile: (self.tile_width, self.tile_height),
             overlap: self.overlap(),
@@ -315,8 +329,9 @@ fn detail_of(guide: &Guide) -> f64 {
 }
 
 impl Sampler {
-    fn told(self) -> sd::samplers::SamplerKind {
-        match self {
+    /// As the models know it; nothing where there are no steps to sample.
+    fn told(self) -> Option<sd::samplers::SamplerKind> {
+        Some(match self {
             Self::Ddim => sd::samplers::SamplerKind::Ddim,
             Self::Euler => sd::samplers::SamplerKind::Euler,
             Self::EulerAncestral => sd::samplers::SamplerKind::EulerAncestral,
@@ -326,7 +341,8 @@ impl Sampler {
             Self::UniPc => sd::samplers::SamplerKind::UniPc,
             Self::Lcm => sd::samplers::SamplerKind::Lcm,
             Self::Tcd => sd::samplers::SamplerKind::Tcd,
-        }
+            Self::OneStep => return None,
+        })
     }
 }
 
@@ -428,13 +444,14 @@ impl Node for Redraw {
         if creativity <= 0.0 {
             return Forecast { outputs, ..Forecast::default() };
         }
-        let needs = painting::needs(&self.networks(), self.precision);
+        let once = self.sampler == Sampler::OneStep;
+        let needs = painting::needs(&self.networks(), self.precision, once);
         let most = (self.tile_width, self.tile_height);
         let (tiles, (width, height)) = sd::tiles_of((size.width, size.height), most, self.overlap());
         let tile = u64::from(width) * u64::from(height);
         // The autoencoder sees all of the picture at once where its tiles are drawn together.
         let whole = if self.tiling == Tiling::Independent { tile } else { size.area() };
-        let steps = (f64::from(self.steps) * creativity).floor().max(1.0);
+        let steps = if once { 1.0 } else { (f64::from(self.steps) * creativity).floor().max(1.0) };
         Forecast {
             outputs,
             flops: (needs.flops_of_step * steps + needs.flops_of_trip) * (tile * tiles) as f64,

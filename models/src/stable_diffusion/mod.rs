@@ -20,12 +20,12 @@ mod unet;
 mod vae;
 
 pub use checkpoint::{
-    Adapter, Checkpoint, Embedding, Family, Identity, Kind, Lora, Merged, Part, Stamp, Vectors, identify,
+    Adapter, Checkpoint, Embedding, Family, Identity, Kind, Lora, Merged, OneStepKind, Part, Stamp, Vectors, identify,
 };
 pub use clip::{Clip, ClipConfig, ClipText, Token};
 pub use condition::{Added, AddedConfig, Condition};
 pub use controlnet::{ControlNet, ControlNetConfig, Hint};
-pub use redraw::{Amount, Easel, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling, tiles_of};
+pub use redraw::{Amount, Easel, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling, Way, tiles_of};
 pub use residuals::{Residuals, soft_weights};
 pub use taesd::{TaesdDecoder, TaesdEncoder};
 pub use text::{Conditioning, TextEncoder};

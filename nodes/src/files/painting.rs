@@ -127,8 +127,8 @@ pub(crate) struct Needs {
 }
 
 /// What drawing takes. A plan is made before networks of gigabytes are read, so it counts by what the family is known for; where the
-/// checkpoint is not there the first family stands for it.
-pub(crate) fn needs(networks: &Networks<'_>, precision: Precision) -> Needs {
+/// checkpoint is not there the first family stands for it. For one step there may be a second U-Net, without a half of the LoRA.
+pub(crate) fn needs(networks: &Networks<'_>, precision: Precision, one_step: bool) -> Needs {
     let checkpoint = found("checkpoint", networks.checkpoint, Purpose::Checkpoint)
         .ok()
         .and_then(|path| Checkpoint::open(&path).ok());
@@ -140,11 +140,12 @@ pub(crate) fn needs(networks: &Networks<'_>, precision: Precision) -> Needs {
         _ => (1066, 361, 2.6, 0.9),
     };
     let (bytes, controls) = (precision.bytes(), networks.controls.len());
+    let (second, times) = if one_step { (866, 2.0) } else { (0, 1.0) };
     Needs {
-        weights: (parameters + control * controls as u64) * 1_000_000 * bytes,
+        weights: (parameters + second + control * controls as u64) * 1_000_000 * bytes,
         of_step: BYTES_OF_STEP * bytes,
         of_trip: BYTES_OF_TRIP * bytes,
-        flops_of_step: 2e6 * (step + control_step * controls as f64),
+        flops_of_step: times * 2e6 * (step + control_step * controls as f64),
         flops_of_trip: 13.7e6,
     }
 }

@@ -18,7 +18,7 @@ pub const MOST_MODEL_BYTES: u64 = 4 << 30;
 const HELD: usize = 2;
 
 /// Endings of files that hold weights. What has none of them is the name of a model in the user's folder.
-pub const MODEL_ENDINGS: [&str; 7] = ["safetensors", "pth", "pt", "ckpt", "onnx", "param", "bin"];
+pub const MODEL_ENDINGS: [&str; 8] = ["safetensors", "pth", "pt", "ckpt", "pkl", "onnx", "param", "bin"];
 
 pub(super) fn has_ending(model: &str) -> bool {
     let ending = Path::new(model).extension().and_then(|ending| ending.to_str());

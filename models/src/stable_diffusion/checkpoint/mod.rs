@@ -18,7 +18,7 @@ mod tests;
 
 pub use embedding::{Embedding, Vectors};
 pub use identify::{Identity, Kind, identify};
-pub use lora::{Adapter, Lora, Merged};
+pub use lora::{Adapter, Lora, Merged, OneStepKind};
 pub use parts::Part;
 
 use std::collections::BTreeMap;
@@ -291,23 +291,23 @@ impl Checkpoint {
         [Part::Text, Part::Text2].into_iter().filter(|part| self.has(*part)).map(load).collect()
     }
 
-    /// The half of the autoencoder that makes latents.
+    /// The half of the autoencoder that makes latents, with what adapters add to it.
     ///
     /// # Errors
     /// As [`Checkpoint::unet`].
-    pub fn vae_encoder(&self, compute: &Compute) -> Result<VaeEncoder> {
-        self.built(Part::Vae, compute, &[], |weights, sizes| match sizes {
+    pub fn vae_encoder(&self, compute: &Compute, adapters: &[Adapter<'_>]) -> Result<VaeEncoder> {
+        self.built(Part::Vae, compute, adapters, |weights, sizes| match sizes {
             Sizes::Vae(config) => VaeEncoder::load(&weights, config),
             _ => Err(self.without(Part::Vae)),
         })
     }
 
-    /// The half of the autoencoder that makes pictures.
+    /// The half of the autoencoder that makes pictures, with what adapters add to it.
     ///
     /// # Errors
     /// As [`Checkpoint::unet`].
-    pub fn vae_decoder(&self, compute: &Compute) -> Result<VaeDecoder> {
-        self.built(Part::Vae, compute, &[], |weights, sizes| match sizes {
+    pub fn vae_decoder(&self, compute: &Compute, adapters: &[Adapter<'_>]) -> Result<VaeDecoder> {
+        self.built(Part::Vae, compute, adapters, |weights, sizes| match sizes {
             Sizes::Vae(config) => VaeDecoder::load(&weights, config),
             _ => Err(self.without(Part::Vae)),
         })
@@ -330,7 +330,7 @@ impl Checkpoint {
     /// When nothing of it does, or a matrix has another size than the layer it is for: it belongs to another family, which the message
     /// says with the name of the tensor.
     pub fn merged(&self, lora: &Lora) -> Result<Merged> {
-        let parts = [Part::Unet, Part::Text, Part::Text2].into_iter().filter(|part| self.has(*part));
+        let parts = [Part::Unet, Part::Text, Part::Text2, Part::Vae].into_iter().filter(|part| self.has(*part));
         let tensors: Vec<(Part, Tensors<'_>)> =
             parts.map(|part| Ok((part, self.tensors(&self.parts[&part])?))).collect::<Result<_>>()?;
         let bases: Vec<Base<'_>> = tensors.iter().map(|(part, tensors)| self.base(*part, tensors)).collect();
@@ -355,9 +355,9 @@ impl Checkpoint {
         unchanged()?;
         let tensors = self.tensors(source)?;
         let mut patches = Patches::default();
-        for Adapter { lora, unet, text } in adapters {
-            let weight = if part == Part::Unet { unet } else { text };
-            lora.patch(&self.base(part, &tensors), *weight, &mut patches)?;
+        for Adapter { lora, unet, text, semantic } in adapters {
+            let weight = if matches!(part, Part::Text | Part::Text2) { text } else { unet };
+            lora.patch(&self.base(part, &tensors), *weight, *semantic, &mut patches)?;
         }
         let weights = Weights::of(&self.name, tensors).on(compute.clone()).patched(patches);
         let built = build(weights, &source.sizes)?;

@@ -1,16 +1,17 @@
 //! From noise to a latent, in steps: guidance, structure and regional strength.
 
 use super::layout::Patch;
-use super::networks::{Networks, Seen};
+use super::networks::{Half, Networks, Seen};
 use crate::noise::gaussian;
 use crate::picture::{room, zeros};
 use crate::stable_diffusion::samplers::{Prediction, Sampler, Step, input_scale};
 use crate::{Result, Watch};
 
-/// What is asked of a run, wherever it takes place.
-pub(super) struct Course {
+/// The way out of noise, wherever it is gone.
+pub(super) struct Steps {
     /// All steps of a drawing from nothing.
     pub(super) steps: Vec<Step>,
+    pub(super) sampler: Box<dyn Sampler>,
     pub(super) prediction: Prediction,
     pub(super) seed: u64,
 }
@@ -25,7 +26,7 @@ pub(super) struct Wishes {
     pub(super) guidance: Vec<f32>,
 }
 
-impl Course {
+impl Steps {
     /// The first step at which one of these latents is free to change, if there is one. A creativity of `c` takes part in the last
     /// `floor(c * steps)` steps, as in diffusers' image-to-image pipelines; so what happens at one place does not depend on
     /// what is asked for at another.
@@ -56,25 +57,13 @@ impl Course {
         step: usize,
         latent: &[f32],
         seen: &Seen<'_, N>,
-        guidance: &[f32],
+        wishes: &Wishes,
     ) -> Result<Vec<f32>> {
         let Step { time, from, .. } = self.steps[step];
         let scale = input_scale(from);
         let mut input = room(latent.len(), "the latent")?;
         input.extend(latent.iter().map(|value| value * scale));
-        let ask = |text| networks.predict(&input, time, text, seen);
-        let mut wanted = ask(seen.texts.0)?;
-        // At a scale of one the other answer would have no weight.
-        if guidance.iter().any(|scale| *scale != 1.0) {
-            let unwanted = ask(seen.texts.1)?;
-            let area = seen.at.area();
-            for (wanted, unwanted) in wanted.chunks_exact_mut(area).zip(unwanted.chunks_exact(area)) {
-                for ((wanted, unwanted), scale) in wanted.iter_mut().zip(unwanted).zip(guidance) {
-                    *wanted = unwanted + scale * (*wanted - unwanted);
-                }
-            }
-        }
-        Ok(wanted)
+        seen.guided(networks, &input, (time, Half::Both), &wishes.guidance)
     }
 
     /// Carries a latent from noise to an answer, from step `first` on: differential diffusion (Levin and Fried 2023). Each step begins
@@ -84,10 +73,10 @@ impl Course {
         first: usize,
         origin: &[f32],
         (at, kept): (Patch, &[f32]),
-        sampler: &mut dyn Sampler,
         watch: &mut dyn Watch,
-        mut answer: impl FnMut(usize, &[f32]) -> Result<Vec<f32>>,
+        answer: &mut dyn FnMut(usize, &[f32]) -> Result<Vec<f32>>,
     ) -> Result<Vec<f32>> {
+        let mut sampler = self.sampler.boxed();
         let total = (self.steps.len() - first) as u64;
         watch.step(0, total)?;
         let mut noise = zeros(origin.len(), "the noise")?;

@@ -4,16 +4,20 @@
 //! |---|---|
 //! | `layout` | where tiles lie, and how they fade into each other |
 //! | `amount` | creativity, resemblance and detail over the picture, and over latents |
-//! | `denoise` | the course from noise to a latent: guidance, differential diffusion |
+//! | `course` | the way of a latent to an answer, of either kind |
+//! | `denoise` | the steps from noise to a latent: differential diffusion |
+//! | `one_step` | from the latent of a damaged picture to that of a good one at once |
 //! | `tiles` | tiles one by one, or all at every step |
-//! | `networks` | what is asked of networks; `painter` is those of a checkpoint |
+//! | `networks` | what is asked of networks, and guidance; `painter` is those of a checkpoint |
 
 mod amount;
 mod canvas;
+mod course;
 mod denoise;
 mod job;
 mod layout;
 mod networks;
+mod one_step;
 mod painter;
 #[cfg(test)]
 mod tests;
@@ -22,7 +26,7 @@ mod tiles;
 pub use amount::Amount;
 pub use job::{Place, Tiling};
 pub use layout::Patch;
-pub use painter::{Materials, Painter, Redrawing, tiles_of};
+pub use painter::{Materials, Painter, Redrawing, Way, tiles_of};
 
 use crate::{Result, Watch};
 use denoise::Wishes;

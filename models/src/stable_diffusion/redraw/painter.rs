@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::amount::Amount;
-use super::denoise::Course;
+use super::course::Course;
+use super::denoise::Steps;
 use super::job::{Job, Place, Tiling};
 use super::layout::{LATENT, Layout};
-use super::networks::{Networks, Seen};
+use super::networks::{Half, Networks, Seen};
+use super::one_step::OneStep;
 use super::{Easel, tiles};
 use crate::picture::room;
 use crate::stable_diffusion::samplers::{Prediction, SamplerKind, Schedule, Spacing};
 use crate::stable_diffusion::{
-    Adapter, Added, Checkpoint, Clip, Condition, Conditioning, ControlNet, Embedding, Family, Hint, Lora, Residuals,
-    Scratch, TextEncoder, Unet, VaeDecoder, VaeEncoder, soft_weights,
+    Adapter, Added, Checkpoint, Clip, Condition, Conditioning, ControlNet, Embedding, Family, Hint, Lora, OneStepKind,
+    Residuals, Scratch, TextEncoder, Unet, VaeDecoder, VaeEncoder, soft_weights,
 };
 use crate::{Compute, Error, Picture, Result};
 
@@ -44,12 +46,8 @@ pub struct Redrawing<'a> {
     pub detail: Amount<'a>,
     /// Scale of the guidance (Ho and Salimans 2022) towards what is wanted; 1 is none.
     pub guidance: f32,
-    /// Steps of a drawing from nothing.
-    pub steps: usize,
-    /// The way from noise to a picture.
-    pub sampler: SamplerKind,
-    /// How the steps lie over the noise.
-    pub spacing: Spacing,
+    /// The way to the new picture.
+    pub way: Way,
     /// How the tiles belong together.
     pub tiling: Tiling,
     /// Largest width and height of a tile, in pixels.
@@ -62,6 +60,24 @@ pub struct Redrawing<'a> {
     pub wanted: &'a [(Place, Conditioning)],
     /// What is not wanted.
     pub unwanted: &'a Conditioning,
+}
+
+/// The way to a new picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// Out of noise, step by step.
+    Steps {
+        /// Steps of a drawing from nothing.
+        count: usize,
+        /// How a step is made.
+        sampler: SamplerKind,
+        /// How the steps lie over the noise.
+        spacing: Spacing,
+    },
+    /// At once, without noise, by a LoRA that was made for it: see [`OneStepKind`]. Of one with two halves resemblance is the weight of
+    /// the half for the pixels, and creativity that of the half that adds meaning; of another creativity is how much of the
+    /// new latent counts.
+    OneStep,
 }
 
 /// How many tiles of which width and height, in pixels, a picture is redrawn in: see [`Redrawing`].
@@ -80,6 +96,10 @@ fn latents((width, height): (u32, u32)) -> (usize, usize) {
 pub struct Painter {
     family: Family,
     unet: Unet,
+    /// The same without the half of an adapter that adds meaning.
+    pixels: Option<Unet>,
+    /// The kind of an adapter for one step among those that are merged.
+    one_step: Option<OneStepKind>,
     controls: Vec<(ControlNet, f32)>,
     encoder: VaeEncoder,
     decoder: VaeDecoder,
@@ -113,8 +133,18 @@ impl Painter {
         };
         let loras: Vec<(Lora, f32)> =
             materials.loras.iter().map(|(path, weight)| Ok((Lora::open(path)?, *weight))).collect::<Result<_>>()?;
-        let adapters: Vec<Adapter<'_>> =
-            loras.iter().map(|(lora, weight)| Adapter { lora, unet: *weight, text: *weight }).collect();
+        let adapters: Vec<Adapter<'_>> = loras.iter().map(|(lora, weight)| Adapter::all(lora, *weight)).collect();
+        let mut for_one = loras.iter().filter_map(|(lora, _)| Some((lora, lora.one_step()?)));
+        let one_step = for_one.next();
+        if let (Some((lora, _)), Some((other, _))) = (one_step, for_one.next()) {
+            let message = format!("it is for one step, and so is `{}`: take one of them", lora.name());
+            return Err(Error::Weights { file: other.name().into(), message });
+        }
+        if let Some((lora, _)) = one_step {
+            checkpoint.merged(lora)?;
+        }
+        let halved = one_step.is_some_and(|(_, kind)| kind == OneStepKind::Residual);
+        let pixels: Vec<Adapter<'_>> = adapters.iter().map(|all| Adapter { semantic: false, ..*all }).collect();
         let control = |(path, weight): &(PathBuf, f32)| -> Result<(ControlNet, f32)> {
             let file = Checkpoint::open(path)?;
             match file.family() {
@@ -141,10 +171,12 @@ impl Painter {
         Ok(Self {
             family,
             controls: materials.controls.iter().map(control).collect::<Result<_>>()?,
-            encoder: vae.vae_encoder(compute)?,
-            decoder: vae.vae_decoder(compute)?,
+            encoder: vae.vae_encoder(compute, &adapters)?,
+            decoder: vae.vae_decoder(compute, &adapters)?,
             scaling,
             unet: checkpoint.unet(compute, &adapters)?,
+            pixels: halved.then(|| checkpoint.unet(compute, &pixels)).transpose()?,
+            one_step: one_step.map(|(_, kind)| kind),
             text,
             prediction: checkpoint.prediction(),
             schedule: if checkpoint.zero_terminal() { Schedule::zero_terminal() } else { Schedule::default() },
@@ -177,11 +209,7 @@ impl Painter {
                 hint: "there is a text, if an empty one",
             });
         }
-        let course = Course {
-            steps: how.spacing.steps(how.sampler, how.steps, &self.schedule)?,
-            prediction: self.prediction,
-            seed: how.seed,
-        };
+        let course = self.course(how)?;
         let job = Job {
             rgb: how.picture.rgb,
             size,
@@ -195,8 +223,28 @@ impl Painter {
             wanted: how.wanted,
             unwanted: how.unwanted,
         };
-        let sampler = how.sampler.sampler(&self.schedule, None)?;
-        tiles::redraw(self, &job, &course, &*sampler, easel)
+        tiles::redraw(self, &job, &course, easel)
+    }
+
+    /// The way that is asked for, if it fits the adapters.
+    fn course(&self, how: &Redrawing<'_>) -> Result<Course> {
+        let wrong = |value: String, hint| Err(Error::Setting { name: "sampler", value, hint });
+        let prediction = self.prediction;
+        match (how.way, self.one_step) {
+            (Way::OneStep, Some(kind)) => Ok(Course::OneStep(OneStep::new(kind, prediction, &self.schedule))),
+            (Way::OneStep, None) => {
+                wrong("one step".into(), "it takes a LoRA that was made for it, of OSEDiff or PiSA-SR; there is none")
+            }
+            (Way::Steps { sampler, .. }, Some(_)) => {
+                wrong(sampler.name().into(), "there is a LoRA that was made for one step; take `OneStep`")
+            }
+            (Way::Steps { count, sampler, spacing }, None) => Ok(Course::Steps(Steps {
+                steps: spacing.steps(sampler, count, &self.schedule)?,
+                sampler: sampler.sampler(&self.schedule, None)?,
+                prediction,
+                seed: how.seed,
+            })),
+        }
     }
 
     fn scratch(&self) -> MutexGuard<'_, Scratch> {
@@ -240,7 +288,17 @@ impl Networks for Painter {
         self.controls.iter().map(|(control, _)| control.hint(rgb, size, &mut self.scratch())).collect()
     }
 
-    fn predict(&self, latent: &[f32], time: f32, text: &Conditioning, seen: &Seen<'_, Self>) -> Result<Vec<f32>> {
+    fn predict(
+        &self,
+        latent: &[f32],
+        (time, half): (f32, Half),
+        text: &Conditioning,
+        seen: &Seen<'_, Self>,
+    ) -> Result<Vec<f32>> {
+        let unet = match (half, &self.pixels) {
+            (Half::Pixels, Some(pixels)) => pixels,
+            _ => &self.unet,
+        };
         let size = seen.at.size();
         let (width, height) = seen.at.pixels().size();
         // SDXL is told the size that the picture had, what was cut off, and the size that is wanted.
@@ -270,7 +328,7 @@ impl Networks for Painter {
         if let Some(residuals) = &mut residuals {
             residuals.weigh_by_map(seen.resemblance, size)?;
         }
-        let out = self.unet.run(latent, size, condition, residuals.as_ref(), scratch);
+        let out = unet.run(latent, size, condition, residuals.as_ref(), scratch);
         if let Some(residuals) = residuals {
             scratch.recycle(residuals);
         }

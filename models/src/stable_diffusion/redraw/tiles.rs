@@ -1,14 +1,13 @@
 //! A picture redrawn tile by tile, or by all tiles at once.
 
 use super::canvas::{Canvas, add_share};
-use super::denoise::Course;
+use super::course::Course;
 use super::job::{Job, Tiling};
 use super::layout::{LATENT, Layout, Patch};
 use super::networks::{Networks, Seen};
 use super::{Easel, Sight};
 use crate::Result;
 use crate::picture::{room, zeros};
-use crate::stable_diffusion::samplers::Sampler;
 
 /// Redraws a picture.
 ///
@@ -18,13 +17,12 @@ pub(super) fn redraw<N: Networks>(
     networks: &N,
     job: &Job<'_, N::Text>,
     course: &Course,
-    sampler: &dyn Sampler,
     easel: &mut dyn Easel,
 ) -> Result<Vec<f32>> {
     let (width, height) = job.size;
     let layout = Layout::new(job.size, job.tile, job.overlap);
     let picture = Canvas { rgb: job.rgb, width, height };
-    let work = Work { networks, job, course, sampler, picture };
+    let work = Work { networks, job, course, picture };
     match job.tiling {
         Tiling::Independent => work.one_by_one(&layout, easel),
         Tiling::Mixture | Tiling::MultiDiffusion => work.together(&layout, easel),
@@ -35,7 +33,6 @@ struct Work<'a, N: Networks> {
     networks: &'a N,
     job: &'a Job<'a, N::Text>,
     course: &'a Course,
-    sampler: &'a dyn Sampler,
     picture: Canvas<'a>,
 }
 
@@ -51,9 +48,11 @@ impl<N: Networks> Work<'_, N> {
             for (column, row) in fields {
                 let patch = layout.patch(column, row);
                 let shares = layout.shares(column, row);
-                let context = Canvas { rgb: &finished, ..self.picture }.cut(patch.pixels())?;
                 // In the first phase there is nothing yet to fit to.
-                let free = if phase == 0 { None } else { Some((&shares.0[..], &shares.1[..])) };
+                let fits = phase > 0 && !self.course.alone();
+                let rgb = if fits { &finished[..] } else { self.picture.rgb };
+                let context = Canvas { rgb, ..self.picture }.cut(patch.pixels())?;
+                let free = fits.then_some((&shares.0[..], &shares.1[..]));
                 let tile = self.tile(patch, &context, free, (done, total), easel)?;
                 add_share(&mut out, self.job.size, patch.pixels(), (&tile, self.picture.rgb), (&shares.0, &shares.1));
                 done += 1;
@@ -90,9 +89,8 @@ impl<N: Networks> Work<'_, N> {
             let hint = networks.hint(&original, size)?;
             let (wanted, unwanted) = (&job.wanted[text].1, job.unwanted);
             let seen = Seen { at: patch, texts: (wanted, unwanted), hint: &hint, resemblance: &wishes.resemblance };
-            let mut sampler = self.sampler.boxed();
-            let latent = course.run(first, &origin, (patch, &wishes.kept), &mut *sampler, watch, |step, x| {
-                course.predict(networks, step, x, &seen, &wishes.guidance)
+            let latent = course.run(first, &origin, (patch, &wishes), watch, &mut |step, x| {
+                course.predict(networks, step, x, &seen, &wishes)
             })?;
             networks.decode(&latent, patch.size())
         })
@@ -116,15 +114,14 @@ impl<N: Networks> Work<'_, N> {
                 parts.push((patch, networks.hint(&original, patch.pixels().size())?, job.wishes(patch)?));
             }
             let weights = self.weights(layout.tile);
-            let mut sampler = self.sampler.boxed();
-            let latent = course.run(first, &origin, (whole, &wishes.kept), &mut *sampler, watch, |step, x| {
+            let latent = course.run(first, &origin, (whole, &wishes), watch, &mut |step, x| {
                 let mut sum = zeros(x.len(), "the prediction")?;
                 let mut weight = zeros(whole.area(), "the weights of the tiles")?;
                 for (patch, hint, wishes) in &parts {
                     let texts = (&job.wanted[job.text(*patch)].1, job.unwanted);
                     let seen = Seen { at: *patch, texts, hint, resemblance: &wishes.resemblance };
                     let part = cut(x, whole, *patch, channels)?;
-                    let predicted = course.predict(networks, step, &part, &seen, &wishes.guidance)?;
+                    let predicted = course.predict(networks, step, &part, &seen, wishes)?;
                     for (i, share) in weights.iter().enumerate() {
                         let place = (patch.y + i / patch.width) * whole.width + patch.x + i % patch.width;
                         weight[place] += share;

@@ -33,7 +33,7 @@ impl Base<'_> {
             .collect()
     }
 
-    fn called(&self) -> &'static str {
+    pub(super) fn called(&self) -> &'static str {
         self.family.map_or("this model", Family::name)
     }
 }
@@ -113,8 +113,14 @@ impl Lora {
         if !sizes { Err(wrong(&module.down, down)) } else { Ok(rank) }
     }
 
-    /// What is added to the tensors of a part at a weight. How many there are, and the modules for which there is no place.
-    pub(in super::super) fn patch(&self, base: &Base<'_>, weight: f32, patches: &mut Patches) -> Result<()> {
+    /// What is added to the tensors of a part at a weight, with what adds meaning or without.
+    pub(in super::super) fn patch(
+        &self,
+        base: &Base<'_>,
+        weight: f32,
+        semantic: bool,
+        patches: &mut Patches,
+    ) -> Result<()> {
         if !weight.is_finite() {
             let hint = "the weight of a LoRA is a number, usually 0 to 1";
             return Err(Error::Setting { name: "weight", value: weight.to_string(), hint });
@@ -133,7 +139,7 @@ impl Lora {
             }
             Ok(tensor)
         };
-        for (module, name) in fits {
+        for (module, name) in fits.into_iter().filter(|(module, _)| semantic || !module.semantic) {
             let rank = self.size(module, &name, base, &own)?;
             let scale = match (module.alpha, self.scales.get(&module.part)) {
                 (Some(alpha), _) => alpha / rank as f32,
@@ -143,6 +149,9 @@ impl Lora {
             };
             let (up, down) = (values(&module.up)?, values(&module.down)?);
             patches.add(&name, LowRank { up, down, rank, gain: weight * scale });
+        }
+        for whole in self.wholes.iter().filter(|whole| whole.is_for(base)) {
+            patches.add(&whole.name, self.replacing(whole, base, &own, weight)?);
         }
         self.file.unchanged().map_err(|message| self.broken(message))
     }
@@ -158,14 +167,17 @@ impl Lora {
             let (fits, unused) = self.fits(base, &own)?;
             match base.part {
                 Part::Unet => merged.unet += fits.len(),
+                Part::Vae => merged.vae += fits.len(),
                 _ => merged.text += fits.len(),
             }
             merged.unused.extend(unused.into_iter().map(|module| module.up.clone()));
         }
+        let lost = self.wholes.iter().filter(|whole| !bases.iter().any(|base| whole.is_for(base)));
+        merged.unused.extend(lost.map(|whole| whole.tensor.clone()));
         let has = |part: Part| bases.iter().any(|base| base.part == part);
         merged.unused.extend(self.modules.iter().filter(|module| !has(module.part)).map(|module| module.up.clone()));
         merged.unused.sort();
-        if merged.unet + merged.text == 0 {
+        if merged.unet + merged.text + merged.vae == 0 {
             let called = bases.first().map_or("this model", Base::called);
             let first = merged.unused.first().map_or("", String::as_str);
             return Err(self.broken(format!(

@@ -1,7 +1,8 @@
 //! Which layer a tensor of an adapter belongs to, by its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::one_step::{self, OneStepKind};
 use super::{Layer, Module};
 use crate::files::Tensors;
 use crate::stable_diffusion::checkpoint::Part;
@@ -9,6 +10,8 @@ use crate::stable_diffusion::checkpoint::Part;
 /// What is in a file.
 pub(super) struct Found {
     pub(super) modules: Vec<Module>,
+    /// Whether it is for one step, and of which kind.
+    pub(super) one_step: Option<OneStepKind>,
     /// Tensors that belong to nothing that is known.
     pub(super) strange: Vec<String>,
     /// Tensors of tokens.
@@ -24,13 +27,11 @@ enum Role {
 }
 
 /// Endings of names, with what they mean.
-const ENDINGS: [(&str, Role); 15] = [
+const ENDINGS: [(&str, Role); 13] = [
     (".lora_up.weight", Role::Up),
     (".lora_down.weight", Role::Down),
     (".lora_B.weight", Role::Up),
     (".lora_A.weight", Role::Down),
-    (".lora_B.default.weight", Role::Up),
-    (".lora_A.default.weight", Role::Down),
     (".lora_linear_layer.up.weight", Role::Up),
     (".lora_linear_layer.down.weight", Role::Down),
     (".lora.up.weight", Role::Up),
@@ -43,7 +44,9 @@ const ENDINGS: [(&str, Role); 15] = [
 ];
 
 /// Prefixes of names, with the part that they mean; the longer ones first.
-const PREFIXES: [(&str, Part); 11] = [
+const PREFIXES: [(&str, Part); 13] = [
+    ("state_dict_unet.", Part::Unet),
+    ("state_dict_vae.", Part::Vae),
     ("lora_unet_", Part::Unet),
     ("lora_te2_", Part::Text2),
     ("lora_te1_", Part::Text),
@@ -87,8 +90,37 @@ pub(super) fn unsupported<'n>(names: impl Iterator<Item = &'n str>) -> Option<St
 
 /// Whether a name is that of a thin matrix.
 pub(super) fn is_lora(name: &str) -> bool {
-    let is = |(ending, role): &(&str, Role)| *role != Role::Alpha && name.ends_with(ending);
-    ENDINGS.iter().any(is)
+    ended(name).is_some_and(|ended| ended.role != Role::Alpha)
+}
+
+/// A name taken apart.
+struct Ended<'n> {
+    before: &'n str,
+    ending: &'static str,
+    role: Role,
+    /// What PEFT calls the adapter, where it says so; `default` says nothing.
+    adapter: &'n str,
+}
+
+/// A name without what says which matrix it is.
+fn ended(name: &str) -> Option<Ended<'_>> {
+    let known = |(ending, role): (&'static str, Role)| {
+        Some(Ended { before: name.strip_suffix(ending)?, ending, role, adapter: "" })
+    };
+    // `lora_A.adapter.weight`
+    let called = || {
+        let (before, adapter) = name.strip_suffix(".weight")?.rsplit_once('.')?;
+        let adapter = if adapter == "default" { "" } else { adapter };
+        [(".lora_B", Role::Up), (".lora_A", Role::Down)]
+            .into_iter()
+            .find_map(|(ending, role)| Some(Ended { before: before.strip_suffix(ending)?, ending, role, adapter }))
+    };
+    ENDINGS.into_iter().find_map(known).or_else(called)
+}
+
+/// The part that a name is for, and the name in it.
+pub(super) fn part_of(name: &str) -> Option<(Part, &str)> {
+    PREFIXES.into_iter().find_map(|(prefix, part)| Some((part, name.strip_prefix(prefix)?)))
 }
 
 /// What is in a file.
@@ -96,12 +128,15 @@ pub(super) fn is_lora(name: &str) -> bool {
 /// # Errors
 /// When a module has one matrix only.
 pub(super) fn found(tensors: &Tensors<'_>) -> Result<Found, String> {
-    let mut matrices: BTreeMap<(Part, Layer), [Option<String>; 3]> = BTreeMap::new();
+    let mut matrices: BTreeMap<(Part, Layer, bool), [Option<String>; 3]> = BTreeMap::new();
     let (mut strange, mut tokens) = (vec![], vec![]);
+    let mut adapters = BTreeSet::new();
     for name in tensors.names() {
         match place(name) {
-            Some((part, layer, role)) => {
-                let slot = &mut matrices.entry((part, layer)).or_default()[role as usize];
+            Some((part, layer, role, adapter)) => {
+                adapters.insert(adapter);
+                let key = (part, layer, one_step::is_semantic(adapter));
+                let slot = &mut matrices.entry(key).or_default()[role as usize];
                 if let Some(other) = slot.replace(name.to_owned()) {
                     return Err(format!("`{name}` and `{other}` are for the same layer"));
                 }
@@ -111,7 +146,7 @@ pub(super) fn found(tensors: &Tensors<'_>) -> Result<Found, String> {
         }
     }
     let mut modules = vec![];
-    for ((part, layer), [up, down, alpha]) in matrices {
+    for ((part, layer, semantic), [up, down, alpha]) in matrices {
         let alpha = match alpha {
             None => None,
             Some(name) => {
@@ -121,7 +156,7 @@ pub(super) fn found(tensors: &Tensors<'_>) -> Result<Found, String> {
             }
         };
         match (up, down) {
-            (Some(up), Some(down)) => modules.push(Module { part, layer, up, down, alpha }),
+            (Some(up), Some(down)) => modules.push(Module { part, layer, up, down, alpha, semantic }),
             (Some(name), None) | (None, Some(name)) => {
                 return Err(format!("tensor `{name}` has no counterpart: of each layer there are two"));
             }
@@ -131,21 +166,20 @@ pub(super) fn found(tensors: &Tensors<'_>) -> Result<Found, String> {
             }),
         }
     }
-    Ok(Found { modules, strange, tokens })
+    Ok(Found { modules, one_step: OneStepKind::of(adapters.iter().copied())?, strange, tokens })
 }
 
-/// The layer that a tensor belongs to, and what it is of it.
-fn place(name: &str) -> Option<(Part, Layer, Role)> {
-    let (ending, role) = ENDINGS.into_iter().find(|(ending, _)| name.ends_with(ending))?;
-    let (prefix, part) = PREFIXES.into_iter().find(|(prefix, _)| name.starts_with(prefix))?;
-    let layer = name.get(prefix.len()..name.len() - ending.len())?;
+/// The layer that a tensor belongs to, what it is of it, and the adapter that it names.
+fn place(name: &str) -> Option<(Part, Layer, Role, &str)> {
+    let Ended { before, ending, role, adapter } = ended(name)?;
+    let (part, layer) = part_of(before)?;
     if ending.starts_with(':') {
-        return Some((part, Layer::Numbered(layer.parse().ok()?), role));
+        return Some((part, Layer::Numbered(layer.parse().ok()?), role, adapter));
     }
     let mut layer = layer.replace(".processor", "");
     // What processors call the layers of attention.
-    if ending.starts_with('_') || part != Part::Unet {
-        let text = part != Part::Unet;
+    let text = matches!(part, Part::Text | Part::Text2);
+    if ending.starts_with('_') || text {
         for (old, unet, clip) in [
             (".to_q", ".to_q", ".q_proj"),
             (".to_k", ".to_k", ".k_proj"),
@@ -158,7 +192,7 @@ fn place(name: &str) -> Option<(Part, Layer, Role)> {
             }
         }
     }
-    Some((part, Layer::Named(layer.replace('.', "_")), role))
+    Some((part, Layer::Named(layer.replace('.', "_")), role, adapter))
 }
 
 #[cfg(test)]
@@ -208,10 +242,20 @@ mod tests {
             ),
             ("text_encoder.text_model.encoder.layers.3.self_attn.k_proj.lora_A.weight", Part::Text, key, Role::Down),
         ] {
-            assert_eq!(place(name), Some((part, Layer::Named(layer.into()), role)), "{name}");
+            assert_eq!(place(name), Some((part, Layer::Named(layer.into()), role, "")), "{name}");
         }
-        assert_eq!(place("unet:17:up"), Some((Part::Unet, Layer::Numbered(17), Role::Up)));
-        assert_eq!(place("text_encoder:0:down"), Some((Part::Text, Layer::Numbered(0), Role::Down)));
+        assert_eq!(place("unet:17:up"), Some((Part::Unet, Layer::Numbered(17), Role::Up, "")));
+        assert_eq!(place("text_encoder:0:down"), Some((Part::Text, Layer::Numbered(0), Role::Down, "")));
+        let named = |layer: &str| Layer::Named(layer.into());
+        assert_eq!(
+            place("conv_in.lora_A.default_encoder_pix.weight"),
+            Some((Part::Unet, named("conv_in"), Role::Down, "default_encoder_pix"))
+        );
+        assert_eq!(
+            place("state_dict_vae.encoder.mid_block.attentions.0.to_q.lora_B.default_encoder.weight"),
+            Some((Part::Vae, named("encoder_mid_block_attentions_0_to_q"), Role::Up, "default_encoder"))
+        );
+        assert_eq!(place("a.to_q.lora_B.default.weight"), Some((Part::Unet, named("a_to_q"), Role::Up, "")));
         assert_eq!(place("conv_in.weight"), None);
     }
 

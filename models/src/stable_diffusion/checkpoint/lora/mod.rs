@@ -6,10 +6,13 @@
 //! | kohya's trainer | `lora_unet_`, `lora_te_`; names with underscores for dots, of diffusers or of the first program | `keys` |
 //! | diffusers and PEFT | `unet.`, `text_encoder.`; `lora_A` and `lora_B`, `lora.down`, or `to_q_lora` of processors | `keys` |
 //! | cloneofsimo's | `unet:7:up`: layers by number, in the order in which the program has its modules | `numbered` |
+//! | OSEDiff and PiSA-SR | `lora_A.default_encoder.weight` and the like, for the autoencoder as well | `keys`, `one_step`, `whole` |
 
 mod fit;
 mod keys;
 mod numbered;
+mod one_step;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +25,8 @@ use super::{Embedding, Part};
 use crate::files::{Format, Mapped, Tensors};
 use crate::{Error, Result};
 pub(super) use fit::Base;
+pub use one_step::OneStepKind;
+use whole::Whole;
 
 /// An adapter that is open. Nothing but names and shapes was read. What is said of files that change holds as for
 /// [`Checkpoint`](super::Checkpoint).
@@ -34,6 +39,9 @@ pub struct Lora {
     /// Which modules layers were numbered among, where they are.
     numbered: BTreeMap<Part, Vec<String>>,
     embeddings: Vec<Embedding>,
+    /// Tensors that take the place of those of the model.
+    wholes: Vec<Whole>,
+    one_step: Option<OneStepKind>,
     /// Tensors that belong to nothing that is known.
     strange: Vec<String>,
     digest: OnceLock<[u8; 32]>,
@@ -44,10 +52,19 @@ pub struct Lora {
 pub struct Adapter<'a> {
     /// The adapter.
     pub lora: &'a Lora,
-    /// Its weight in the U-Net.
+    /// Its weight in the U-Net, and in the autoencoder.
     pub unet: f32,
     /// Its weight in the text encoders.
     pub text: f32,
+    /// Whether the half of it counts that adds meaning, where it has two: see [`OneStepKind::Residual`].
+    pub semantic: bool,
+}
+
+impl<'a> Adapter<'a> {
+    /// All of an adapter at one weight.
+    pub fn all(lora: &'a Lora, weight: f32) -> Self {
+        Self { lora, unet: weight, text: weight, semantic: true }
+    }
 }
 
 /// What of an adapter fits a checkpoint.
@@ -57,6 +74,8 @@ pub struct Merged {
     pub unet: usize,
     /// Layers of the text encoders that it changes.
     pub text: usize,
+    /// Layers of the autoencoder that it changes.
+    pub vae: usize,
     /// Its layers and tensors for which the checkpoint has no place.
     pub unused: Vec<String>,
 }
@@ -70,6 +89,8 @@ struct Module {
     up: String,
     down: String,
     alpha: Option<f32>,
+    /// Whether it belongs to the half that adds meaning.
+    semantic: bool,
 }
 
 /// Which layer is meant.
@@ -111,16 +132,22 @@ impl Lora {
             _ => None,
         };
         let text = |key: &str| metadata.as_ref().and_then(|texts| texts.get(key)).map(String::as_str);
-        let scales = scales(text("lora_adapter_metadata")).map_err(broken)?;
-        let keys::Found { modules, strange, tokens } = keys::found(&tensors).map_err(broken)?;
+        let mut scales = scales(text("lora_adapter_metadata")).map_err(broken)?;
+        let keys::Found { modules, one_step, mut strange, tokens } = keys::found(&tensors).map_err(broken)?;
         if modules.is_empty() {
             return Err(broken("it is no LoRA: none of its tensors are pairs of thin matrices".into()));
+        }
+        let mut wholes = vec![];
+        if one_step.is_some() {
+            scales.extend([Part::Unet, Part::Vae].map(|part| (part, one_step::SCALE)));
+            strange.retain(|name| Whole::of(name).map(|whole| wholes.push(whole)).is_none());
         }
         let numbered = numbered::kinds(&modules, text).map_err(broken)?;
         let embeddings =
             tokens.iter().map(|token| Embedding::of_token(&name, &tensors, token)).collect::<Result<_>>()?;
         drop(tensors);
-        Ok(Self { name, file, modules, scales, numbered, embeddings, strange, digest: OnceLock::new() })
+        let digest = OnceLock::new();
+        Ok(Self { name, file, modules, scales, numbered, embeddings, wholes, one_step, strange, digest })
     }
 
     /// Whether a file looks like one.
@@ -136,6 +163,11 @@ impl Lora {
     /// blake3 of its file.
     pub fn digest(&self) -> [u8; 32] {
         *self.digest.get_or_init(|| *blake3::Hasher::new().update_rayon(self.file.bytes()).finalize().as_bytes())
+    }
+
+    /// Whether it was made to restore pictures in one step, and of which kind it is.
+    pub fn one_step(&self) -> Option<OneStepKind> {
+        self.one_step
     }
 
     /// Tokens that were trained along with it.

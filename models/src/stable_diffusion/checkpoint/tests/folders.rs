@@ -65,7 +65,7 @@ fn a_pipeline_gives_what_diffusers_does() {
     let last = clip.run(&tokens, &mut Scratch::default()).unwrap().last;
     close("text encoder", &values(CLIP, "out.last").1[..last.len()], &last);
     let (shape, z) = values(VAE, "in.z");
-    let decoder = checkpoint.vae_decoder(&Compute::default()).unwrap();
+    let decoder = checkpoint.vae_decoder(&Compute::default(), &[]).unwrap();
     let found = decoder.run(&z, (shape[3], shape[2]), &mut Scratch::default()).unwrap();
     close("decoder", &values(VAE, "out.decoded").1, &found);
     // Settings change what a checkpoint does, and so its digest.
@@ -152,7 +152,7 @@ fn a_part_may_be_a_folder_of_its_own() {
     folder.write("diffusion_pytorch_model.safetensors", VAE);
     let checkpoint = Checkpoint::open(folder.0.path()).unwrap();
     assert_eq!((checkpoint.parts().collect::<Vec<_>>(), checkpoint.scaling()), (vec![Part::Vae], 0.5));
-    checkpoint.vae_encoder(&Compute::default()).unwrap();
+    checkpoint.vae_encoder(&Compute::default(), &[]).unwrap();
     folder.write("config.json", text.replace("AutoencoderKL", "AutoencoderTiny"));
     assert!(Checkpoint::open(folder.0.path()).err().unwrap().to_string().contains("`AutoencoderTiny`"));
 }

@@ -8,6 +8,10 @@ fn adapter(name: &str) -> Lora {
     Lora::open(&golden(&format!("checkpoints/lora_{name}.safetensors"))).unwrap()
 }
 
+fn of_unet(lora: &Lora, weight: f32) -> Adapter<'_> {
+    Adapter { text: 0.0, ..Adapter::all(lora, weight) }
+}
+
 fn output(name: &str) -> Vec<f32> {
     values(&std::fs::read(golden("checkpoints/lora_outputs.safetensors")).unwrap(), &format!("out.{name}")).1
 }
@@ -22,17 +26,17 @@ fn outputs_are_those_of_diffusers_with_it_fused() {
         let lora = adapter(name);
         let merged = checkpoint.merged(&lora).unwrap();
         assert!(merged.unet >= 10 && merged.text == 0 && merged.unused.is_empty(), "{merged:?}");
-        let found = predicted(&checkpoint, &[Adapter { lora: &lora, unet: weight, text: 0.0 }]);
+        let found = predicted(&checkpoint, &[of_unet(&lora, weight)]);
         close(&format!("{name} at {weight}"), &output(wanted), &found);
     }
     // Two at once add up.
     let (kohya, peft) = (adapter("kohya"), adapter("peft"));
-    let both = [Adapter { lora: &kohya, unet: 0.25, text: 0.0 }, Adapter { lora: &peft, unet: 0.25, text: 0.0 }];
+    let both = [of_unet(&kohya, 0.25), of_unet(&peft, 0.25)];
     close("both", &output("half"), &predicted(&checkpoint, &both));
     // Weights of its own for the text.
     let plain = predicted(&checkpoint, &[]);
-    assert_eq!(plain, predicted(&checkpoint, &[Adapter { lora: &peft, unet: 0.0, text: 1.0 }]));
-    let strange = [Adapter { lora: &peft, unet: f32::NAN, text: 0.0 }];
+    assert_eq!(plain, predicted(&checkpoint, &[Adapter { text: 1.0, ..of_unet(&peft, 0.0) }]));
+    let strange = [of_unet(&peft, f32::NAN)];
     assert!(matches!(checkpoint.unet(&Compute::default(), &strange), Err(Error::Setting { name: "weight", .. })));
 }
 
@@ -97,9 +101,9 @@ fn scales_in_metadata_hold_for_layers_without_an_alpha() {
     };
     // All of them are of rank 3.
     let lora = with(r#"{"unet.lora_alpha": 1.5, "unet.r": 3}"#).unwrap();
-    close("alpha 1.5", &output("half"), &predicted(&checkpoint, &[Adapter { lora: &lora, unet: 1.0, text: 0.0 }]));
+    close("alpha 1.5", &output("half"), &predicted(&checkpoint, &[of_unet(&lora, 1.0)]));
     let lora = with(r#"{"unet.lora_alpha": 0.8660254, "unet.use_rslora": true}"#).unwrap();
-    close("root", &output("half"), &predicted(&checkpoint, &[Adapter { lora: &lora, unet: 1.0, text: 0.0 }]));
+    close("root", &output("half"), &predicted(&checkpoint, &[of_unet(&lora, 1.0)]));
     assert!(with(r#"{"unet.use_dora": true}"#).err().unwrap().to_string().contains("DoRA"));
     assert!(with(r#"{"unet.alpha_pattern": {"a": 1}}"#).err().unwrap().to_string().contains("alpha_pattern"));
     assert!(with("{").err().unwrap().to_string().contains("make no sense"));
@@ -129,8 +133,8 @@ fn a_real_one_by_numbers_finds_its_layers() {
     // By the formula, for layers at both ends and where the order of modules matters.
     let bytes = std::fs::read(&path).unwrap();
     let mut patches = Patches::default();
-    lora.patch(&base(Part::Unet, &unet), 0.7, &mut patches).unwrap();
-    lora.patch(&base(Part::Text, &text), 0.7, &mut patches).unwrap();
+    lora.patch(&base(Part::Unet, &unet), 0.7, true, &mut patches).unwrap();
+    lora.patch(&base(Part::Text, &text), 0.7, true, &mut patches).unwrap();
     for (key, tensor) in [
         ("unet:0", "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"),
         ("unet:3", "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0.weight"),

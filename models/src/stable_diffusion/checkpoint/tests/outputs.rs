@@ -70,11 +70,11 @@ fn a_single_file_gives_what_diffusers_makes_of_it() {
     close("U-Net", &values(&golden, "unet.out.t500").1, &found);
 
     let (shape, z) = values(&golden, "vae.in.z");
-    let decoder = checkpoint.vae_decoder(&compute).unwrap();
+    let decoder = checkpoint.vae_decoder(&compute, &[]).unwrap();
     let found = decoder.run(&z, (shape[3], shape[2]), &mut scratch).unwrap();
     close("decoder", &values(&golden, "vae.out.decoded").1, &found);
     let (shape, picture) = values(&golden, "vae.in.picture");
-    let encoder = checkpoint.vae_encoder(&compute).unwrap();
+    let encoder = checkpoint.vae_encoder(&compute, &[]).unwrap();
     let found = encoder.run(&picture, (shape[3], shape[2]), &mut scratch).unwrap();
     close("encoder", &values(&golden, "vae.out.mean").1, &found.mean);
 
@@ -138,5 +138,7 @@ fn what_the_unet_predicts_is_told_by_the_file_or_the_caller() {
     assert_eq!(told.unknown(), ["something.else"]);
     // It has the sizes of a U-Net, but not all of its tensors.
     assert!(matches!(told.unet(&Compute::default(), &[]), Err(Error::TensorMissing { .. })));
-    assert!(told.vae_decoder(&Compute::default()).err().unwrap().to_string().contains("no autoencoder, but U-Net"));
+    assert!(
+        told.vae_decoder(&Compute::default(), &[]).err().unwrap().to_string().contains("no autoencoder, but U-Net")
+    );
 }

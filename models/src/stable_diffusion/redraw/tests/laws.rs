@@ -1,11 +1,14 @@
 //! The laws of redrawing, with networks that can be reckoned by hand.
 
-use super::super::denoise::Course;
+use super::super::course::Course;
+use super::super::denoise::Steps;
 use super::super::job::Job;
-use super::super::networks::{Networks, Seen};
+use super::super::networks::{Half, Networks, Seen};
+use super::super::one_step::OneStep;
 use super::super::*;
 use crate::Unwatched;
 use crate::noise::gaussian;
+use crate::stable_diffusion::OneStepKind;
 use crate::stable_diffusion::samplers::{Prediction, SamplerKind, Schedule, Step};
 
 /// A latent is the mean of 8 x 8 pixels, and the network sees as noise what is not near the hint, and some of its neighbours.
@@ -38,12 +41,19 @@ impl Networks for Plain {
         self.encode(rgb, size)
     }
 
-    fn predict(&self, latent: &[f32], time: f32, text: &f32, seen: &Seen<'_, Self>) -> Result<Vec<f32>> {
+    fn predict(
+        &self,
+        latent: &[f32],
+        (time, half): (f32, Half),
+        text: &f32,
+        seen: &Seen<'_, Self>,
+    ) -> Result<Vec<f32>> {
         let row = seen.at.width;
         let at = |i: usize| {
             let neighbours = latent[i.saturating_sub(1)] + latent[(i + row).min(latent.len() - 1)];
             let resemblance = seen.resemblance[i % seen.at.area()];
-            latent[i] - 0.3 * neighbours - text * time * 1e-4 - resemblance * 0.2 * seen.hint[i]
+            let meaning = if half == Half::Both { 0.1 } else { 0.0 };
+            meaning + latent[i] - 0.3 * neighbours - text * time * 1e-4 - resemblance * 0.2 * seen.hint[i]
         };
         Ok((0..latent.len()).map(at).collect())
     }
@@ -55,11 +65,12 @@ fn picture() -> Vec<f32> {
     (0..3 * SIZE.0 * SIZE.1).map(|i| ((i % 97) as f32 / 97.0 + (i / SIZE.0) as f32 * 0.01) % 1.0).collect()
 }
 
-fn course(count: u32) -> Course {
+fn steps(count: u32) -> Steps {
     let left = |i: u32| f64::from(count - i) / f64::from(count);
     let time = |i: u32| 500.0 * left(i) as f32;
     let step = |i| Step { index: i, time: time(i), next_time: time(i + 1), from: 2.0 * left(i), to: 2.0 * left(i + 1) };
-    Course { steps: (0..count).map(step).collect(), prediction: Prediction::Epsilon, seed: 7 }
+    let sampler = SamplerKind::EulerAncestral.sampler(&Schedule::default(), None).unwrap();
+    Steps { steps: (0..count).map(step).collect(), sampler, prediction: Prediction::Epsilon, seed: 7 }
 }
 
 fn job<'a>(rgb: &'a [f32], creativity: Amount<'a>, tiling: Tiling, wanted: &'a [(Place, f32)]) -> Job<'a, f32> {
@@ -81,8 +92,7 @@ fn job<'a>(rgb: &'a [f32], creativity: Amount<'a>, tiling: Tiling, wanted: &'a [
 const TEXT: [(Place, f32); 1] = [(Place::WHOLE, 1.0)];
 
 fn run(job: &Job<'_, f32>, easel: &mut dyn Easel) -> Vec<f32> {
-    let sampler = SamplerKind::EulerAncestral.sampler(&Schedule::default(), None).unwrap();
-    tiles::redraw(&Plain, job, &course(5), &*sampler, easel).unwrap()
+    tiles::redraw(&Plain, job, &Course::Steps(steps(5)), easel).unwrap()
 }
 
 fn places(a: &[f32], b: &[f32]) -> Vec<(usize, usize)> {
@@ -161,11 +171,11 @@ fn between(value: f32, a: f32, b: f32) -> bool {
 
 #[test]
 fn noise_belongs_to_its_place() {
-    let course = course(3);
+    let steps = steps(3);
     let (large, small) = (Patch { x: 0, y: 0, width: 16, height: 16 }, Patch { x: 8, y: 4, width: 8, height: 8 });
     let (mut a, mut b) = (vec![0.0; 2 * 256], vec![0.0; 2 * 64]);
-    course.noise(large, 3, &mut a);
-    course.noise(small, 3, &mut b);
+    steps.noise(large, 3, &mut a);
+    steps.noise(small, 3, &mut b);
     assert_eq!(a[256 + 5 * 16 + 9], b[64 + 8 + 1]);
     assert_eq!(a[256 + 5 * 16 + 9], gaussian(7, 9, 5, 1, 3));
 }
@@ -219,4 +229,27 @@ fn only_tiles_that_see_a_change_are_drawn_again() {
     assert!(memory.drawn <= 3 && all > 9, "{} of {all}", memory.drawn);
     let fresh = run(&job(&rgb, Amount::Map(&map), Tiling::Independent, &TEXT), &mut Unwatched);
     assert_eq!(changed, fresh, "what is known must be what would be drawn");
+}
+
+#[test]
+fn in_one_step_a_change_stays_in_its_tile() {
+    let rgb = picture();
+    let layout = layout::Layout::new(SIZE, (16, 16), (2, 2));
+    let (at, whole) = (layout.patch(1, 1).pixels(), SIZE.0 * SIZE.1);
+    let draw = |creativity: &[f32]| {
+        let course = Course::OneStep(OneStep::new(OneStepKind::Residual, Prediction::Epsilon, &Schedule::default()));
+        let job = job(&rgb, Amount::Map(creativity), Tiling::Independent, &TEXT);
+        tiles::redraw(&Plain, &job, &course, &mut Unwatched).unwrap()
+    };
+    let mut map = vec![0.6; whole];
+    let before = draw(&map);
+    assert_ne!(before, rgb);
+    for y in at.y + 40..at.y + 88 {
+        map[y * SIZE.0 + at.x + 40..][..48].fill(0.2);
+    }
+    let changed = places(&before, &draw(&map));
+    assert!(!changed.is_empty());
+    for (x, y) in changed {
+        assert!((at.x..at.x + at.width).contains(&x) && (at.y..at.y + at.height).contains(&y), "{x},{y}");
+    }
 }

@@ -1,2 +1,3 @@
 mod laws;
+mod one_step;
 mod pipeline;
