@@ -8,6 +8,7 @@ use program::{started, upweave};
 use std::{fs, path::Path, process::Command};
 
 static NETWORKS: &[u8] = include_bytes!("../../models/tests/golden/pipeline_tiny.safetensors");
+static SMALL: &[u8] = include_bytes!("../../models/tests/golden/taesd_tiny.safetensors");
 
 /// Redraws, and nothing else.
 const GRAPH: &str = r#"Graph(format: 1,
@@ -29,6 +30,7 @@ fn furnished() -> tempfile::TempDir {
     let at = |name: &str| folder.path().join(name);
     tiny::unpack(NETWORKS, folder.path()).expect("the checkpoint can be written");
     fs::write(at("own.ron"), GRAPH).expect("the graph can be written");
+    fs::write(at("taesd.safetensors"), SMALL).expect("the small autoencoder can be written");
     let pixel = |x: u32, y: u32| Rgb([(x * 3 % 256) as u8, (y * 5 % 256) as u8, ((x * y) % 251) as u8]);
     RgbImage::from_fn(SIZE.0, SIZE.1, pixel).save(at("photo.png")).expect("the picture can be written");
     let shade = |x: u32, _| Rgb([if x < SIZE.0 / 2 { 0 } else { 255 }; 3]);
@@ -69,6 +71,8 @@ fn a_picture_is_redrawn_where_it_may_be() {
         &["--set", "redrawn.controls=[]"],
         &["--set", "redrawn.places=[(left: 0.5, prompt: \"a cat\")]"],
         &["--set", "redrawn.sampler=Dpm3mSde"],
+        &["--set", "redrawn.inversion=(renoise: 0.2)"],
+        &["--set", "redrawn.vae=\"taesd.safetensors\""],
         &["--resemblance", "0.1"],
         &["--detail", "0.9"],
     ] {
@@ -166,6 +170,9 @@ fn what_is_missing_or_wrong_is_said() {
         ),
         (&["--graph", "own.ron", "--set", "redrawn.controls=[(model: \"style.safetensors\")]"], 5, "style.safetensors"),
         (&["--graph", "own.ron", "--set", "redrawn.steps=0"], 2, "steps"),
+        (&["--graph", "own.ron", "--set", "redrawn.inversion=(renoise: 2)"], 2, "renoise"),
+        (&["--graph", "own.ron", "--set", "redrawn.sampler=OneStep"], 2, "OSEDiff or PiSA-SR"),
+        (&["--graph", "redraw", "--preset", "one-step"], 5, "sd21-base"),
         (&["--graph", "own.ron", "--set", "redrawn.places=[(left: 0.9, right: 0.1, prompt: \"x\")]"], 2, "places"),
     ] {
         let (found, message) = said(arguments);

@@ -82,6 +82,26 @@ pub(crate) enum Tiling {
     MultiDiffusion,
 }
 
+/// How noise is found that leads back to the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "engine::serde", deny_unknown_fields)]
+#[schemars(crate = "engine::schemars")]
+pub(crate) struct Inversion {
+    /// How much of it is replaced by noise that is drawn, 0 to 1, where the picture is flat.
+    #[serde(default = "one")]
+    renoise: f32,
+    /// Pixels of the square in which edges are looked for around each pixel, 0 to 1024: edges keep their noise. 0 looks for none.
+    #[serde(default = "kernel")]
+    kernel: u32,
+}
+
+fn kernel() -> u32 {
+    64
+}
+
+/// Largest square in which edges are looked for.
+const MOST_KERNEL: u32 = 1024;
+
 /// A prompt for a part of the picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "engine::serde", deny_unknown_fields)]
@@ -133,6 +153,10 @@ engine::node! {
     /// detail; of OSEDiff (Wu et al. 2024), which has one strength, creativity is how much of the answer counts. `guidance: 1` is
     /// what both are made for.
     ///
+    /// With `inversion` the noise that the drawing begins with is not drawn but found: the steps are gone upwards first, from the picture to
+    /// the noise out of which it would come back (DDIM inversion, Song et al. 2021). Where the picture is flat it is mixed with drawn noise,
+    /// by `renoise`.
+    ///
     /// Checkpoints of Stable Diffusion 1, 2 and XL are told from their tensors: single files (`.safetensors`, `.ckpt`) or folders of
     /// diffusers. Without a checkpoint there is nothing to draw with: `Diffuse` is the node that needs none. Alpha is not touched.
     pub struct Redraw, version 1 {
@@ -142,7 +166,8 @@ engine::node! {
         guide: In<Guide>,
         /// The checkpoint: the name of an installed model, a file, or a folder of diffusers.
         checkpoint: String = "sd15".to_owned(),
-        /// Another autoencoder than the checkpoint's own. Empty is its own.
+        /// Another autoencoder than the checkpoint's own, such as `sd15-vae`; small ones (`taesd`) are less exact and several times faster. Empty
+        /// is its own.
         vae: String,
         /// ControlNets that see the picture and keep its structure, each with a weight.
         controls: Vec<Weighted>,
@@ -166,6 +191,9 @@ engine::node! {
         /// Steps of a drawing from nothing, 1 to 150; at creativity 0.35 the last 35 % of them are taken.
         #[schemars(range(min = 1, max = 150))]
         steps: u32 = 18,
+        /// Whether the noise is one that leads back to the picture, such as `(renoise: 0.5, kernel: 64)`: contours stay, and creativity can
+        /// be higher. It takes half as long again. Left out, all noise is drawn.
+        inversion: Option<Inversion>,
         /// Scale of the guidance towards the prompt where detail is 0.5.
         #[schemars(range(min = 1.0, max = 50.0))]
         guidance: f64 = 6.0,
@@ -205,6 +233,8 @@ impl Redraw {
         d.u64(u64::from(self.steps));
         d.u64(self.sampler as u64);
         d.u64(self.spacing as u64);
+        // Where how much of the noise is drawn is among what a tile sees.
+        d.u64(u64::from(self.inversion.is_some()));
         d.u64(self.tiling as u64);
         d.u64(u64::from(self.clip_skip));
         d.text(self.prompts().nth(text).unwrap_or_default());
@@ -234,10 +264,10 @@ impl Redraw {
 
     /// The way to the new picture.
     fn way(&self) -> sd::Way {
-        match self.sampler.told() {
-            Some(sampler) => sd::Way::Steps { count: self.steps as usize, sampler, spacing: self.spacing.told() },
-            None => sd::Way::OneStep,
-        }
+        let Some(sampler) = self.sampler.told() else { return sd::Way::OneStep };
+        let told = |Inversion { renoise, kernel }| sd::Inversion { renoise, kernel: kernel as usize };
+        let (count, spacing) = (self.steps as usize, self.spacing.told());
+        sd::Way::Steps { count, sampler, spacing, inversion: self.inversion.map(told) }
     }
 
     /// Least overlap of tiles in pixels, across and down.
@@ -399,6 +429,17 @@ impl Node for Redraw {
         if across > width / 2 || down > height / 2 {
             wrong("overlap", across.max(down).to_string(), "tiles overlap by half at most".into());
         }
+        if let Some(Inversion { renoise, kernel }) = self.inversion {
+            if !(0.0..=1.0).contains(&renoise) {
+                wrong("inversion", format!("with renoise {renoise}"), "use 0 to 1; 0.5 is a good number".into());
+            }
+            if kernel > MOST_KERNEL {
+                wrong("inversion", format!("with kernel {kernel}"), format!("use 0 to {MOST_KERNEL} pixels"));
+            }
+            if self.sampler == Sampler::OneStep {
+                wrong("inversion", "used in one step".into(), "there is no noise with `sampler: OneStep`".into());
+            }
+        }
         for place in &self.places {
             let Place { left, top, right, bottom, .. } = *place;
             let share = |value: f32| (0.0..=1.0).contains(&value);
@@ -452,11 +493,15 @@ impl Node for Redraw {
         // The autoencoder sees all of the picture at once where its tiles are drawn together.
         let whole = if self.tiling == Tiling::Independent { tile } else { size.area() };
         let steps = if once { 1.0 } else { (f64::from(self.steps) * creativity).floor().max(1.0) };
+        // On the way up only what is wanted is told.
+        let (upwards, edges) = if self.inversion.is_some() { (1.5, 4) } else { (1.0, 0) };
         Forecast {
             outputs,
-            flops: (needs.flops_of_step * steps + needs.flops_of_trip) * (tile * tiles) as f64,
+            flops: (needs.flops_of_step * steps * upwards + needs.flops_of_trip) * (tile * tiles) as f64,
             // The networks, the maps of a tile, and three pictures: what came in, what was finished, and what is drawn.
-            working_bytes: needs.weights + (tile * needs.of_step).max(whole * needs.of_trip) + size.area() * 36,
+            working_bytes: needs.weights
+                + (tile * needs.of_step).max(whole * needs.of_trip)
+                + size.area() * (36 + edges),
             tiles,
         }
     }

@@ -1,6 +1,7 @@
 //! The parts of Stable Diffusion 1 and 2 (Rombach et al. 2022) and SDXL (Podell et al. 2023): the text encoder, the U-Net,
 //! ControlNets and the autoencoder, with the tensor names of diffusers and transformers.
 
+mod autoencoder;
 mod checkpoint;
 mod clip;
 mod condition;
@@ -19,13 +20,14 @@ mod transformer;
 mod unet;
 mod vae;
 
+pub use autoencoder::small_autoencoder;
 pub use checkpoint::{
     Adapter, Checkpoint, Embedding, Family, Identity, Kind, Lora, Merged, OneStepKind, Part, Stamp, Vectors, identify,
 };
 pub use clip::{Clip, ClipConfig, ClipText, Token};
 pub use condition::{Added, AddedConfig, Condition};
 pub use controlnet::{ControlNet, ControlNetConfig, Hint};
-pub use redraw::{Amount, Easel, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling, Way, tiles_of};
+pub use redraw::{Amount, Easel, Inversion, Materials, Painter, Patch, Place, Redrawing, Sight, Tiling, Way, tiles_of};
 pub use residuals::{Residuals, soft_weights};
 pub use taesd::{TaesdDecoder, TaesdEncoder};
 pub use text::{Conditioning, TextEncoder};

@@ -65,6 +65,11 @@ impl TaesdDecoder {
         self.0.channels.0
     }
 
+    /// Pixels of the picture to one of the latent, each way.
+    pub fn stride(&self) -> usize {
+        self.0.stride()
+    }
+
     /// Floating-point operations for a latent of this size, as textbooks count them.
     pub fn flops(&self, size: (usize, usize)) -> f64 {
         self.0.flops(size)
@@ -110,6 +115,11 @@ impl TaesdEncoder {
     /// Channels of the latent.
     pub fn latent(&self) -> usize {
         self.0.channels.1
+    }
+
+    /// Pixels of the picture to one of the latent, each way.
+    pub fn stride(&self) -> usize {
+        self.0.stride()
     }
 
     /// Floating-point operations for a picture of this size, as textbooks count them.
@@ -184,6 +194,12 @@ impl Half {
             }
             _ => Err(weights.unsupported("it holds no such half of a tiny autoencoder, from or to three colours")),
         }
+    }
+
+    /// How many times larger the picture is.
+    fn stride(&self) -> usize {
+        let scales = self.steps.iter().filter(|step| matches!(step, Step::Double(_) | Step::Halve(_)));
+        1 << scales.count().min(16)
     }
 
     /// Each step and the pixels behind it.

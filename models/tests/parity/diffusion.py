@@ -111,11 +111,11 @@ def controlnet_xl_tiny(g):
 
 def taesd_tiny(g):
     config = {
-        "encoder_block_out_channels": (8, 8, 8), "decoder_block_out_channels": (8, 8, 8), "latent_channels": 4,
-        "num_encoder_blocks": (1, 2, 1), "num_decoder_blocks": (2, 1, 1),
+        "encoder_block_out_channels": (8, 8, 8, 8), "decoder_block_out_channels": (8, 8, 8, 8), "latent_channels": 4,
+        "num_encoder_blocks": (1, 2, 1, 1), "num_decoder_blocks": (2, 1, 1, 1),
     }
     net = randomise(AutoencoderTiny(**config), g, torch.float16)
-    z, picture = torch.randn(1, 4, 5, 7, generator=g), torch.rand(1, 3, 20, 28, generator=g) * 2 - 1
+    z, picture = torch.randn(1, 4, 5, 7, generator=g), torch.rand(1, 3, 24, 40, generator=g) * 2 - 1
     return config, half(net), {
         "in.z": z, "out.decoded": net.decode(z).sample, "in.picture": picture, "out.latent": net.encode(picture).latents,
     }

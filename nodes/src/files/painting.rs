@@ -10,7 +10,7 @@ use engine::{
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
 };
-use models::stable_diffusion::{Checkpoint, Family, Materials, Painter};
+use models::stable_diffusion::{Checkpoint, Family, Materials, Painter, small_autoencoder};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -80,6 +80,12 @@ pub(crate) struct Networks<'a> {
 }
 
 impl Networks<'_> {
+    /// Where the other autoencoder lies. Small ones are kept among previews.
+    fn autoencoder(&self) -> NodeResult<PathBuf> {
+        let found = |purpose| found("vae", self.vae, purpose);
+        found(Purpose::Vae).or_else(|failure| found(Purpose::Preview).map_err(|_| failure))
+    }
+
     /// Where the files lie, and by how much they count.
     fn materials(&self, detail: f64) -> NodeResult<Materials> {
         let weighted = |field: &'static str, all: &[Weighted], purpose: Purpose| -> NodeResult<Vec<(PathBuf, f32)>> {
@@ -93,7 +99,7 @@ impl Networks<'_> {
         };
         Ok(Materials {
             checkpoint: found("checkpoint", self.checkpoint, Purpose::Checkpoint)?,
-            vae: if self.vae.is_empty() { None } else { Some(found("vae", self.vae, Purpose::Vae)?) },
+            vae: if self.vae.is_empty() { None } else { Some(self.autoencoder()?) },
             controls: weighted("controls", self.controls, Purpose::ControlNet)?,
             loras: weighted("loras", self.loras, Purpose::Lora)?,
             embeddings: self.embeddings.iter().map(embedding).collect::<NodeResult<_>>()?,
@@ -171,8 +177,11 @@ pub(crate) fn digest(path: &Path) -> NodeResult<Digest> {
 pub(crate) fn digests(networks: &Networks<'_>) -> NodeResult<Vec<Digest>> {
     let Materials { checkpoint, vae, controls, loras, embeddings } = networks.materials(1.0)?;
     let controls = controls.iter().map(|(path, _)| path);
-    let large = [&checkpoint].into_iter().chain(&vae).chain(controls).map(|path| digest(path));
+    let tiny = vae.as_deref().map(small_autoencoder).transpose().map_err(backend::failure)?.flatten();
+    let full = vae.as_ref().filter(|_| tiny.is_none());
+    let large = [&checkpoint].into_iter().chain(full).chain(controls).map(|path| digest(path));
     let small = loras.iter().map(|(path, _)| path).chain(embeddings.iter().map(|(_, path)| path));
+    let small = small.chain(tiny.iter().flatten());
     large.chain(small.map(|path| Ok(ModelFile::read(path)?.digest()))).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The way of a latent to an answer: in steps out of noise, or in one step as it is.
 
-use super::denoise::{Steps, Wishes};
+use super::denoise::{Answer, Steps, Turn, Wishes};
 use super::layout::Patch;
 use super::networks::{Networks, Seen};
 use super::one_step::OneStep;
@@ -29,17 +29,17 @@ impl Course {
         matches!(self, Self::OneStep(_))
     }
 
-    /// What the networks make of a latent at a step.
+    /// What the networks make of a latent at a turn.
     pub(super) fn predict<N: Networks>(
         &self,
         networks: &N,
-        step: usize,
+        turn: Turn,
         latent: &[f32],
         seen: &Seen<'_, N>,
         wishes: &Wishes,
     ) -> Result<Vec<f32>> {
         match self {
-            Self::Steps(steps) => steps.predict(networks, step, latent, seen, wishes),
+            Self::Steps(steps) => steps.predict(networks, turn, latent, seen, wishes),
             Self::OneStep(one) => one.predict(networks, latent, seen, wishes),
         }
     }
@@ -51,10 +51,10 @@ impl Course {
         origin: &[f32],
         (at, wishes): (Patch, &Wishes),
         watch: &mut dyn Watch,
-        answer: &mut dyn FnMut(usize, &[f32]) -> Result<Vec<f32>>,
+        answer: &mut Answer<'_>,
     ) -> Result<Vec<f32>> {
         match self {
-            Self::Steps(steps) => steps.run(first, origin, (at, &wishes.kept), watch, answer),
+            Self::Steps(steps) => steps.run(first, origin, (at, wishes), watch, answer),
             Self::OneStep(one) => one.run(origin, wishes, watch, answer),
         }
     }

@@ -7,6 +7,18 @@ use crate::picture::{room, zeros};
 use crate::stable_diffusion::samplers::{Prediction, Sampler, Step, input_scale};
 use crate::{Result, Watch};
 
+/// A step, and which way it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// To less noise.
+    Down(usize),
+    /// To more.
+    Up(usize),
+}
+
+/// What the networks make of a latent at a turn.
+pub(super) type Answer<'a> = dyn FnMut(Turn, &[f32]) -> Result<Vec<f32>> + 'a;
+
 /// The way out of noise, wherever it is gone.
 pub(super) struct Steps {
     /// All steps of a drawing from nothing.
@@ -14,6 +26,8 @@ pub(super) struct Steps {
     pub(super) sampler: Box<dyn Sampler>,
     pub(super) prediction: Prediction,
     pub(super) seed: u64,
+    /// Whether the noise is found that leads back to the picture.
+    pub(super) inverts: bool,
 }
 
 /// What is asked of each latent of a patch.
@@ -24,6 +38,8 @@ pub(super) struct Wishes {
     pub(super) resemblance: Vec<f32>,
     /// Scale of the guidance.
     pub(super) guidance: Vec<f32>,
+    /// Share of the noise that is drawn where it is found by inversion; nothing elsewhere.
+    pub(super) renoise: Vec<f32>,
 }
 
 impl Steps {
@@ -54,16 +70,20 @@ impl Steps {
     pub(super) fn predict<N: Networks>(
         &self,
         networks: &N,
-        step: usize,
+        turn: Turn,
         latent: &[f32],
         seen: &Seen<'_, N>,
         wishes: &Wishes,
     ) -> Result<Vec<f32>> {
-        let Step { time, from, .. } = self.steps[step];
-        let scale = input_scale(from);
+        let (Turn::Down(step) | Turn::Up(step)) = turn;
+        let Step { time, from, to, .. } = self.steps[step];
+        let scale = input_scale(if turn == Turn::Up(step) { to } else { from });
         let mut input = room(latent.len(), "the latent")?;
         input.extend(latent.iter().map(|value| value * scale));
-        seen.guided(networks, &input, (time, Half::Both), &wishes.guidance)
+        match turn {
+            Turn::Down(_) => seen.guided(networks, &input, (time, Half::Both), &wishes.guidance),
+            Turn::Up(_) => networks.predict(&input, (time, Half::Both), seen.texts.0, seen),
+        }
     }
 
     /// Carries a latent from noise to an answer, from step `first` on: differential diffusion (Levin and Fried 2023). Each step begins
@@ -72,19 +92,27 @@ impl Steps {
         &self,
         first: usize,
         origin: &[f32],
-        (at, kept): (Patch, &[f32]),
+        (at, wishes): (Patch, &Wishes),
         watch: &mut dyn Watch,
-        answer: &mut dyn FnMut(usize, &[f32]) -> Result<Vec<f32>>,
+        answer: &mut Answer<'_>,
     ) -> Result<Vec<f32>> {
         let mut sampler = self.sampler.boxed();
-        let total = (self.steps.len() - first) as u64;
-        watch.step(0, total)?;
-        let mut noise = zeros(origin.len(), "the noise")?;
-        self.noise(at, 0, &mut noise);
+        let kept = &wishes.kept[..];
+        let down = (self.steps.len() - first) as u64;
+        let up = if self.inverts { down } else { 0 };
+        watch.step(0, up + down)?;
+        let mut fresh = zeros(origin.len(), "the noise")?;
+        self.noise(at, 0, &mut fresh);
+        let found = match self.inverts {
+            true => self.inverted(first, origin, (at, wishes, &fresh), watch, answer)?,
+            false => vec![],
+        };
+        let noise_of = |step: usize| found.get(step - first).unwrap_or(&fresh);
+        let noise = noise_of(first);
         let begin = self.steps.get(first).map_or(0.0, |step| step.from as f32);
         let mut x = room(origin.len(), "the latent")?;
-        x.extend(origin.iter().zip(&noise).map(|(value, noise)| value + begin * noise));
-        let put_back = |x: &mut [f32], sigma: f32, still: &dyn Fn(f32) -> bool| {
+        x.extend(origin.iter().zip(noise).map(|(value, noise)| value + begin * noise));
+        let put_back = |x: &mut [f32], noise: &[f32], sigma: f32, still: &dyn Fn(f32) -> bool| {
             for ((x, origin), noise) in
                 x.chunks_exact_mut(at.area()).zip(origin.chunks_exact(at.area())).zip(noise.chunks_exact(at.area()))
             {
@@ -96,20 +124,20 @@ impl Steps {
             }
         };
         for (step, now) in self.steps.iter().enumerate().skip(first) {
-            put_back(&mut x, now.from as f32, &|kept| self.is_kept(kept, step));
-            let mut denoised = answer(step, &x)?;
+            put_back(&mut x, noise_of(step), now.from as f32, &|kept| self.is_kept(kept, step));
+            let mut denoised = answer(Turn::Down(step), &x)?;
             self.prediction.denoised(&x, &mut denoised, now.from)?;
             // Draw 0 is the noise that it all begins with.
             let draws = sampler.draws();
             let mut draw = |number: u32, values: &mut [f32]| self.noise(at, 1 + now.index * draws + number, values);
             sampler.step(&mut x, &denoised, now, &mut draw)?;
-            watch.step((step - first) as u64 + 1, total)?;
+            watch.step(up + (step - first) as u64 + 1, up + down)?;
         }
         // Samplers that end above no noise leave the latent in the network's scale.
         let scale = input_scale(self.steps.last().map_or(0.0, |step| step.to));
         x.iter_mut().for_each(|value| *value *= scale);
         // What never began is what came in.
-        put_back(&mut x, 0.0, &|kept| self.is_kept(kept, self.steps.len() - 1));
+        put_back(&mut x, &fresh, 0.0, &|kept| self.is_kept(kept, self.steps.len() - 1));
         Ok(x)
     }
 }

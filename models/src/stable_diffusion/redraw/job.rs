@@ -51,6 +51,8 @@ pub(super) struct Job<'a, T> {
     pub(super) detail: Amount<'a>,
     /// Scale of the guidance at natural detail.
     pub(super) guidance: f32,
+    /// Share of the noise that is drawn, where the rest is found by inversion.
+    pub(super) renoise: Option<Amount<'a>>,
     pub(super) tiling: Tiling,
     /// Largest width and height of a tile, in latents.
     pub(super) tile: (usize, usize),
@@ -71,7 +73,9 @@ impl<T> Job<'_, T> {
         for value in &mut guidance {
             *value = 1.0 + (self.guidance - 1.0) * (*value / 0.5).max(0.0);
         }
-        Ok(Wishes { kept, resemblance: self.resemblance.latents(patch, self.size)?, guidance })
+        let resemblance = self.resemblance.latents(patch, self.size)?;
+        let renoise = self.renoise.map_or(Ok(vec![]), |renoise| renoise.latents(patch, self.size))?;
+        Ok(Wishes { kept, resemblance, guidance, renoise })
     }
 
     /// Which of the wanted texts counts for a patch.

@@ -6,6 +6,7 @@
 //! | `amount` | creativity, resemblance and detail over the picture, and over latents |
 //! | `course` | the way of a latent to an answer, of either kind |
 //! | `denoise` | the steps from noise to a latent: differential diffusion |
+//! | `inversion` | the noise that leads back to a picture |
 //! | `one_step` | from the latent of a damaged picture to that of a good one at once |
 //! | `tiles` | tiles one by one, or all at every step |
 //! | `networks` | what is asked of networks, and guidance; `painter` is those of a checkpoint |
@@ -14,6 +15,7 @@ mod amount;
 mod canvas;
 mod course;
 mod denoise;
+mod inversion;
 mod job;
 mod layout;
 mod networks;
@@ -24,6 +26,7 @@ mod tests;
 mod tiles;
 
 pub use amount::Amount;
+pub use inversion::Inversion;
 pub use job::{Place, Tiling};
 pub use layout::Patch;
 pub use painter::{Materials, Painter, Redrawing, Way, tiles_of};
@@ -81,7 +84,8 @@ impl Sight<'_> {
     }
 
     /// Three planes of what is redrawn, three of what was there at first, and what is asked of each latent.
-    pub fn values(&self) -> [&[f32]; 5] {
-        [self.context, self.original, &self.wishes.kept, &self.wishes.resemblance, &self.wishes.guidance]
+    pub fn values(&self) -> [&[f32]; 6] {
+        let Wishes { kept, resemblance, guidance, renoise } = self.wishes;
+        [self.context, self.original, kept, resemblance, guidance, renoise]
     }
 }

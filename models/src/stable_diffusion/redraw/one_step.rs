@@ -1,7 +1,7 @@
 //! In one step from the latent of a damaged picture to that of a good one, without noise: OSEDiff (Wu et al. 2024) and PiSA-SR (Sun et
 //! al. 2024).
 
-use super::denoise::Wishes;
+use super::denoise::{Answer, Turn, Wishes};
 use super::networks::{Half, Networks, Seen};
 use crate::picture::room;
 use crate::stable_diffusion::OneStepKind;
@@ -70,10 +70,10 @@ impl OneStep {
         origin: &[f32],
         wishes: &Wishes,
         watch: &mut dyn Watch,
-        answer: &mut dyn FnMut(usize, &[f32]) -> Result<Vec<f32>>,
+        answer: &mut Answer<'_>,
     ) -> Result<Vec<f32>> {
         watch.step(0, 1)?;
-        let mut out = answer(0, origin)?;
+        let mut out = answer(Turn::Down(0), origin)?;
         match self.kind {
             OneStepKind::Residual => out.iter_mut().zip(origin).for_each(|(out, origin)| *out = origin - *out),
             OneStepKind::Denoise => {

@@ -6,16 +6,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::amount::Amount;
 use super::course::Course;
 use super::denoise::Steps;
+use super::inversion::Inversion;
 use super::job::{Job, Place, Tiling};
 use super::layout::{LATENT, Layout};
 use super::networks::{Half, Networks, Seen};
 use super::one_step::OneStep;
 use super::{Easel, tiles};
-use crate::picture::room;
+use crate::stable_diffusion::autoencoder::Autoencoder;
 use crate::stable_diffusion::samplers::{Prediction, SamplerKind, Schedule, Spacing};
 use crate::stable_diffusion::{
     Adapter, Added, Checkpoint, Clip, Condition, Conditioning, ControlNet, Embedding, Family, Hint, Lora, OneStepKind,
-    Residuals, Scratch, TextEncoder, Unet, VaeDecoder, VaeEncoder, soft_weights,
+    Residuals, Scratch, TextEncoder, Unet, soft_weights,
 };
 use crate::{Compute, Error, Picture, Result};
 
@@ -24,7 +25,7 @@ use crate::{Compute, Error, Picture, Result};
 pub struct Materials {
     /// The checkpoint: a file, or a folder of diffusers.
     pub checkpoint: PathBuf,
-    /// Another autoencoder than the checkpoint's.
+    /// Another autoencoder than the checkpoint's, which may be a small one: see [`small_autoencoder`](super::super::small_autoencoder).
     pub vae: Option<PathBuf>,
     /// ControlNets that see the picture, and their weights.
     pub controls: Vec<(PathBuf, f32)>,
@@ -73,6 +74,8 @@ pub enum Way {
         sampler: SamplerKind,
         /// How the steps lie over the noise.
         spacing: Spacing,
+        /// Whether the noise is one that leads back to the picture, and how much of it; all of it is drawn otherwise.
+        inversion: Option<Inversion>,
     },
     /// At once, without noise, by a LoRA that was made for it: see [`OneStepKind`]. Of one with two halves resemblance is the weight of
     /// the half for the pixels, and creativity that of the half that adds meaning; of another creativity is how much of the
@@ -101,10 +104,7 @@ pub struct Painter {
     /// The kind of an adapter for one step among those that are merged.
     one_step: Option<OneStepKind>,
     controls: Vec<(ControlNet, f32)>,
-    encoder: VaeEncoder,
-    decoder: VaeDecoder,
-    /// What a latent of the autoencoder is multiplied with for the U-Net.
-    scaling: f32,
+    autoencoder: Autoencoder,
     text: TextEncoder,
     prediction: Prediction,
     schedule: Schedule,
@@ -156,10 +156,6 @@ impl Painter {
                 _ => Ok((file.control_net(compute)?, *weight)),
             }
         };
-        let other = materials.vae.as_deref().map(Checkpoint::open).transpose()?;
-        let vae = other.as_ref().unwrap_or(&checkpoint);
-        // An autoencoder alone does not know which family it is for.
-        let scaling = if vae.family().is_some() { vae.scaling() } else { checkpoint.scaling() };
         let other_encoders = || refused(&checkpoint, format!("it has other text encoders than {}", family.name()));
         let clips = checkpoint.text_encoders(compute, &adapters)?;
         let mut text = encoder_of(family, clips).ok_or_else(other_encoders)??;
@@ -171,9 +167,7 @@ impl Painter {
         Ok(Self {
             family,
             controls: materials.controls.iter().map(control).collect::<Result<_>>()?,
-            encoder: vae.vae_encoder(compute, &adapters)?,
-            decoder: vae.vae_decoder(compute, &adapters)?,
-            scaling,
+            autoencoder: Autoencoder::load(materials.vae.as_deref(), &checkpoint, compute, &adapters)?,
             unet: checkpoint.unet(compute, &adapters)?,
             pixels: halved.then(|| checkpoint.unet(compute, &pixels)).transpose()?,
             one_step: one_step.map(|(_, kind)| kind),
@@ -210,6 +204,14 @@ impl Painter {
             });
         }
         let course = self.course(how)?;
+        let inversion = match how.way {
+            Way::Steps { inversion, .. } => inversion,
+            Way::OneStep => None,
+        };
+        let edges = match inversion {
+            Some(inversion) if inversion.kernel > 0 => Some(inversion.map(how.picture.rgb, size)?),
+            _ => None,
+        };
         let job = Job {
             rgb: how.picture.rgb,
             size,
@@ -217,6 +219,8 @@ impl Painter {
             resemblance: how.resemblance,
             detail: how.detail,
             guidance: how.guidance,
+            renoise: inversion
+                .map(|inversion| edges.as_deref().map_or(Amount::Uniform(inversion.renoise), Amount::Map)),
             tiling: how.tiling,
             tile: latents(how.tile),
             overlap: latents(how.overlap),
@@ -238,12 +242,16 @@ impl Painter {
             (Way::Steps { sampler, .. }, Some(_)) => {
                 wrong(sampler.name().into(), "there is a LoRA that was made for one step; take `OneStep`")
             }
-            (Way::Steps { count, sampler, spacing }, None) => Ok(Course::Steps(Steps {
-                steps: spacing.steps(sampler, count, &self.schedule)?,
-                sampler: sampler.sampler(&self.schedule, None)?,
-                prediction,
-                seed: how.seed,
-            })),
+            (Way::Steps { count, sampler, spacing, inversion }, None) => {
+                inversion.map_or(Ok(()), Inversion::sound)?;
+                Ok(Course::Steps(Steps {
+                    steps: spacing.steps(sampler, count, &self.schedule)?,
+                    sampler: sampler.sampler(&self.schedule, None)?,
+                    prediction,
+                    seed: how.seed,
+                    inverts: inversion.is_some(),
+                }))
+            }
         }
     }
 
@@ -268,20 +276,11 @@ impl Networks for Painter {
     type Hint = Vec<Hint>;
 
     fn encode(&self, rgb: &[f32], size: (usize, usize)) -> Result<Vec<f32>> {
-        let mut picture = room(rgb.len(), "the picture")?;
-        picture.extend(rgb.iter().map(|value| value * 2.0 - 1.0));
-        // The most likely latent: what is drawn around it would be noise that is not of the seed.
-        let mut latent = self.encoder.run(&picture, size, &mut self.scratch())?.mean;
-        latent.iter_mut().for_each(|value| *value *= self.scaling);
-        Ok(latent)
+        self.autoencoder.encode(rgb, size, &mut self.scratch())
     }
 
     fn decode(&self, latent: &[f32], size: (usize, usize)) -> Result<Vec<f32>> {
-        let mut own = room(latent.len(), "the latent")?;
-        own.extend(latent.iter().map(|value| value / self.scaling));
-        let mut rgb = self.decoder.run(&own, size, &mut self.scratch())?;
-        rgb.iter_mut().for_each(|value| *value = *value * 0.5 + 0.5);
-        Ok(rgb)
+        self.autoencoder.decode(latent, size, &mut self.scratch())
     }
 
     fn hint(&self, rgb: &[f32], size: (usize, usize)) -> Result<Self::Hint> {

@@ -89,8 +89,8 @@ impl<N: Networks> Work<'_, N> {
             let hint = networks.hint(&original, size)?;
             let (wanted, unwanted) = (&job.wanted[text].1, job.unwanted);
             let seen = Seen { at: patch, texts: (wanted, unwanted), hint: &hint, resemblance: &wishes.resemblance };
-            let latent = course.run(first, &origin, (patch, &wishes), watch, &mut |step, x| {
-                course.predict(networks, step, x, &seen, &wishes)
+            let latent = course.run(first, &origin, (patch, &wishes), watch, &mut |turn, x| {
+                course.predict(networks, turn, x, &seen, &wishes)
             })?;
             networks.decode(&latent, patch.size())
         })
@@ -114,14 +114,14 @@ impl<N: Networks> Work<'_, N> {
                 parts.push((patch, networks.hint(&original, patch.pixels().size())?, job.wishes(patch)?));
             }
             let weights = self.weights(layout.tile);
-            let latent = course.run(first, &origin, (whole, &wishes), watch, &mut |step, x| {
+            let latent = course.run(first, &origin, (whole, &wishes), watch, &mut |turn, x| {
                 let mut sum = zeros(x.len(), "the prediction")?;
                 let mut weight = zeros(whole.area(), "the weights of the tiles")?;
                 for (patch, hint, wishes) in &parts {
                     let texts = (&job.wanted[job.text(*patch)].1, job.unwanted);
                     let seen = Seen { at: *patch, texts, hint, resemblance: &wishes.resemblance };
                     let part = cut(x, whole, *patch, channels)?;
-                    let predicted = course.predict(networks, step, &part, &seen, wishes)?;
+                    let predicted = course.predict(networks, turn, &part, &seen, wishes)?;
                     for (i, share) in weights.iter().enumerate() {
                         let place = (patch.y + i / patch.width) * whole.width + patch.x + i % patch.width;
                         weight[place] += share;

@@ -141,6 +141,27 @@ impl Prediction {
         }
         Ok(())
     }
+
+    /// Makes the noise that the network sees in `x` of the output that it gave for `x * input_scale(sigma)`, in place. Sigma may be 0:
+    /// what noise would lead there.
+    ///
+    /// # Errors
+    /// When `x` and `output` are not of the same size, or the network predicts the picture: without noise in it there is none to tell.
+    pub fn noise(self, x: &[f32], output: &mut [f32], sigma: f64) -> Result<()> {
+        same(x.len(), output.len())?;
+        let scale = f64::from(input_scale(sigma));
+        let (of_x, of_output) = match self {
+            Self::Epsilon => return Ok(()),
+            Self::Velocity => ((sigma * scale * scale) as f32, scale as f32),
+            Self::Sample => {
+                let hint =
+                    "networks that predict the picture cannot say which noise leads to it; leave out the inversion";
+                return Err(Error::Setting { name: "prediction", value: "sample".into(), hint });
+            }
+        };
+        output.iter_mut().zip(x).for_each(|(output, x)| *output = of_x * x + of_output * *output);
+        Ok(())
+    }
 }
 
 impl std::str::FromStr for Prediction {

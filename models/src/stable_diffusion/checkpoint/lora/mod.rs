@@ -170,6 +170,11 @@ impl Lora {
         self.one_step
     }
 
+    /// Whether it has something for a part.
+    pub(in super::super) fn changes(&self, part: Part) -> bool {
+        self.modules.iter().any(|module| module.part == part)
+    }
+
     /// Tokens that were trained along with it.
     pub fn embeddings(&self) -> &[Embedding] {
         &self.embeddings

@@ -6,11 +6,12 @@ use safetensors::SafeTensors;
 
 use super::super::networks::Networks;
 use super::super::*;
+use super::usual;
 use crate::files::Tensors;
 use crate::stable_diffusion::samplers::{SamplerKind, Spacing};
 use crate::stable_diffusion::{Conditioning, tiny};
 use crate::testing::{errors, golden};
-use crate::{Compute, Error, Picture, Precision, Unwatched};
+use crate::{Compute, Error, Precision, Unwatched};
 
 /// A Stable Diffusion 2 of random weights, and adapters of both kinds.
 struct Bench {
@@ -62,20 +63,8 @@ impl Bench {
     fn draw(&self, painter: &Painter, way: Way, amounts: (Amount<'_>, Amount<'_>, f32)) -> crate::Result<Vec<f32>> {
         let (resemblance, creativity, guidance) = amounts;
         let rgb = self.values("in.picture");
-        let how = Redrawing {
-            picture: Picture::new(SIDE as u32, SIDE as u32, &rgb).unwrap(),
-            creativity,
-            resemblance,
-            detail: Amount::Uniform(0.5),
-            guidance,
-            way,
-            tiling: Tiling::Independent,
-            tile: (512, 512),
-            overlap: (64, 64),
-            seed: 5,
-            wanted: &[(Place::WHOLE, self.text("in.wanted"))],
-            unwanted: &self.text("in.unwanted"),
-        };
+        let (wanted, unwanted) = ([(Place::WHOLE, self.text("in.wanted"))], self.text("in.unwanted"));
+        let how = Redrawing { creativity, resemblance, guidance, way, ..usual(&rgb, (SIDE, SIDE), &wanted, &unwanted) };
         painter.redraw(&how, &mut Unwatched)
     }
 
@@ -124,7 +113,7 @@ fn the_latent_is_denoised_from_the_last_time_as_in_osediff() {
 fn ways_and_adapters_belong_together() {
     let bench = Bench::new();
     let natural = (Amount::Uniform(1.0), Amount::Uniform(1.0), 1.0);
-    let steps = Way::Steps { count: 4, sampler: SamplerKind::Euler, spacing: Spacing::Karras };
+    let steps = Way::Steps { count: 4, sampler: SamplerKind::Euler, spacing: Spacing::Karras, inversion: None };
     for (loras, way, hint) in
         [(&[][..], Way::OneStep, "OSEDiff or PiSA-SR"), (&["pisa_sr.pkl"], steps, "take `OneStep`")]
     {
@@ -133,6 +122,13 @@ fn ways_and_adapters_belong_together() {
     }
     let error = bench.painter(&["pisa_sr.pkl", "osediff.pkl"]).err().unwrap().to_string();
     assert!(error.contains("osediff.pkl") && error.contains("take one of them"), "{error}");
+    // What it changes is a full autoencoder.
+    let small = bench.adapter("taesd.safetensors");
+    std::fs::write(&small, golden!("taesd_tiny.safetensors")).unwrap();
+    let loras = vec![(bench.adapter("osediff.pkl"), 1.0)];
+    let materials = Materials { vae: Some(small), loras, ..bench.materials.clone() };
+    let error = Painter::load(&materials, &Compute::cpu(Precision::F32)).err().unwrap().to_string();
+    assert!(error.contains("a small one (TAESD) cannot take"), "{error}");
     // For another model.
     let one = Bench::new();
     tiny::unpack(&golden!("pipeline_tiny.safetensors"), one.folder.path()).unwrap();

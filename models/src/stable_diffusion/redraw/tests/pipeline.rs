@@ -3,11 +3,12 @@
 use super::super::networks::Networks;
 use super::super::painter::Painter;
 use super::super::*;
+use super::usual;
 use crate::files::Tensors;
 use crate::stable_diffusion::samplers::{SamplerKind, Spacing};
 use crate::stable_diffusion::{Conditioning, tiny};
 use crate::testing::{errors, golden};
-use crate::{Compute, Picture, Precision, Unwatched};
+use crate::{Compute, Precision, Unwatched};
 
 #[test]
 fn a_drawing_equals_that_of_diffusers() {
@@ -29,19 +30,10 @@ fn a_drawing_equals_that_of_diffusers() {
         ("euler", SamplerKind::Euler, Spacing::Karras),
         ("dpm2m", SamplerKind::Dpm2m, Spacing::Karras),
     ] {
+        let unwanted = text("in.unwanted");
         let how = Redrawing {
-            picture: Picture::new(width as u32, height as u32, &rgb).unwrap(),
-            creativity: Amount::Uniform(0.7),
-            resemblance: Amount::Uniform(1.0),
-            detail: Amount::Uniform(0.5),
-            guidance: 4.0,
-            way: Way::Steps { count: 10, sampler, spacing },
-            tiling: Tiling::Independent,
-            tile: (512, 512),
-            overlap: (64, 64),
-            seed: 5,
-            wanted: &wanted,
-            unwanted: &text("in.unwanted"),
+            way: Way::Steps { count: 10, sampler, spacing, inversion: None },
+            ..usual(&rgb, (width, height), &wanted, &unwanted)
         };
         let drawn = painter.redraw(&how, &mut Unwatched).unwrap();
         let same = painter.decode(&values(&format!("out.{name}")), (width / 8, height / 8)).unwrap();
