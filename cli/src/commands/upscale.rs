@@ -154,6 +154,7 @@ impl Wanted<'_> {
         let Read { file, outline, input, output } = read;
         let (mut settings, drawn) = job::control_settings(self.controls);
         settings.extend(self.set.iter().cloned());
+        settings.extend(backbone::controls(terminal, self.graph, &self.controls.drawing, &settings));
         let preset = match self.style {
             Some(style) if outline.presets.iter().any(|preset| preset == style.name()) => Some(style.name().to_owned()),
             Some(style) => {
@@ -243,7 +244,8 @@ struct Model {
 
 /// `-n` names a model, a type or a graph; `--type` and `--graph` do the last two by their own names.
 fn chosen(terminal: &Terminal, args: &Upscale) -> Result<Chosen, Refused> {
-    let (usual, style) = (backbone::graph(terminal, &args.graph, &args.controls.drawing)?, args.controls.style);
+    let usual = backbone::graph(terminal, &args.graph, &args.controls.drawing, &args.change.set)?;
+    let style = args.controls.style;
     let Some(name) = &args.name else { return Ok(Chosen { graph: usual, style, model: None }) };
     if let Some(model) = model(args, name)? {
         return Ok(Chosen { graph: graph_of_model(args, usual), style, model: Some(model) });

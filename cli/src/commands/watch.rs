@@ -70,7 +70,7 @@ fn batch(terminal: &Terminal, args: &Args, sidecar: &Sidecar) -> Result<Batch, R
     let none = crate::args::Controls::default();
     let graph = match &sidecar.graph {
         Some(graph) => graph.clone(),
-        None => backbone::graph(terminal, &args.graph, &args.controls.drawing)?,
+        None => backbone::graph(terminal, &args.graph, &args.controls.drawing, &args.change.set)?,
     };
     let wanted = Wanted {
         graph: &graph,
