@@ -139,7 +139,7 @@ impl<'a> Source<'a> {
             Kind::Of(format) => {
                 let mut reader = ImageReader::with_format(timed(Cow::Borrowed(bytes)), format);
                 reader.no_limits();
-                Box::new(reader.into_decoder().map_err(|error| broken(path, &error))?)
+                Box::new(reader.into_decoder().map_err(|error| unread(path, format, bytes, &error))?)
             }
         };
         let (width, height) = decoder.dimensions();
@@ -309,8 +309,21 @@ fn format(path: &str, bytes: &[u8]) -> NodeResult<Kind> {
         )),
         Ok(format) if format.reading_enabled() => Ok(Kind::Of(format)),
         Ok(format) => Err(unread(&format!("{format:?}"), &format!("convert it first; {KNOWN}"))),
+        // BigTIFF.
+        Err(_) if exif::is_tiff(bytes) => Ok(Kind::Of(ImageFormat::Tiff)),
         Err(_) if named() == Some(ImageFormat::Tga) => Ok(Kind::Of(ImageFormat::Tga)),
         Err(_) => Err(Failure::input(format!("`{path}` is not a picture")).at("path").hint(KNOWN)),
+    }
+}
+
+/// Why there is no decoder for what is in a file.
+fn unread(path: &str, format: ImageFormat, bytes: &[u8], error: &ImageError) -> Failure {
+    let unsupported = format == ImageFormat::Tiff && matches!(error, ImageError::Unsupported(_));
+    match exif::unusual(bytes).filter(|_| unsupported) {
+        Some(what) => Failure::input(format!("`{path}` is of a kind that is not read: TIFF of {what}"))
+            .at("path")
+            .hint("save it as RGB in another program"),
+        None => broken(path, error),
     }
 }
 

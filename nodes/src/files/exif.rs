@@ -8,19 +8,30 @@ pub(super) fn take_orientation(exif: &mut [u8]) -> Orientation {
     Orientation::remove_from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms)
 }
 
-/// The first directory of an EXIF block or a TIFF file, which are built alike.
+/// The directories of an EXIF block or a TIFF file, which are built alike.
 pub(super) struct Directory<'a> {
     block: &'a [u8],
     /// Whether the greater byte comes first.
     pub(super) big: bool,
+    /// Whether places and counts have 8 bytes, as in BigTIFF.
+    wide: bool,
 }
 
 impl<'a> Directory<'a> {
     pub(super) fn new(block: &'a [u8]) -> Option<Self> {
         match block.get(..4)? {
-            [b'M', b'M', 0, 42] => Some(Self { block, big: true }),
-            [b'I', b'I', 42, 0] => Some(Self { block, big: false }),
+            [b'M', b'M', 0, 42] => Some(Self { block, big: true, wide: false }),
+            [b'I', b'I', 42, 0] => Some(Self { block, big: false, wide: false }),
             _ => None,
+        }
+    }
+
+    /// Those of a TIFF file, which may be a BigTIFF.
+    fn of_file(file: &'a [u8]) -> Option<Self> {
+        match file.get(..8)? {
+            [b'M', b'M', 0, 43, 0, 8, 0, 0] => Some(Self { block: file, big: true, wide: true }),
+            [b'I', b'I', 43, 0, 8, 0, 0, 0] => Some(Self { block: file, big: false, wide: true }),
+            _ => Self::new(file),
         }
     }
 
@@ -38,9 +49,54 @@ impl<'a> Directory<'a> {
         Some(if self.big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
     }
 
-    /// Where the entry of a tag of the first directory starts.
-    fn entry(&self, tag: u16) -> Option<usize> {
-        self.entry_of(self.long(4)? as usize, tag)
+    /// A place or a count, of as many bytes as they have here.
+    fn place(&self, at: usize) -> Option<usize> {
+        if !self.wide {
+            return Some(self.long(at)? as usize);
+        }
+        let b: [u8; 8] = self.block.get(at..at.checked_add(8)?)?.try_into().ok()?;
+        usize::try_from(if self.big { u64::from_be_bytes(b) } else { u64::from_le_bytes(b) }).ok()
+    }
+
+    /// Where the first directory starts.
+    fn first(&self) -> Option<usize> {
+        self.place(if self.wide { 8 } else { 4 })
+    }
+
+    /// Bytes of an entry: tag, kind, count, value.
+    fn entry_bytes(&self) -> usize {
+        if self.wide { 20 } else { 12 }
+    }
+
+    /// How many entries a directory claims, and where they start.
+    fn claimed(&self, start: usize) -> Option<(usize, usize)> {
+        let count = if self.wide { self.place(start)? } else { usize::from(self.short(start)?) };
+        Some((count, start.checked_add(if self.wide { 8 } else { 2 })?))
+    }
+
+    /// Where the directory behind one starts.
+    fn next(&self, start: usize) -> Option<usize> {
+        let (count, entries) = self.claimed(start)?;
+        self.place(entries.checked_add(count.checked_mul(self.entry_bytes())?)?)
+    }
+
+    /// How many values an entry has, and where they start: in it, when they are small enough.
+    fn values(&self, entry: usize) -> Option<(usize, usize)> {
+        let width = match self.short(entry + 2)? {
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 | 16..=18 => 8,
+            _ => 1,
+        };
+        let (count, inside) = (self.place(entry + 4)?, entry + if self.wide { 12 } else { 8 });
+        let room = if self.wide { 8 } else { 4 };
+        let at = if count.checked_mul(width)? <= room { inside } else { self.place(inside)? };
+        Some((count, at))
+    }
+
+    /// Where the only value of a tag of the first directory starts.
+    fn value(&self, tag: u16) -> Option<usize> {
+        Some(self.values(self.entry_of(self.first()?, tag)?)?.1)
     }
 
     pub(super) fn entry_of(&self, start: usize, tag: u16) -> Option<usize> {
@@ -49,13 +105,14 @@ impl<'a> Directory<'a> {
 
     /// Where the entries of a directory start, as far as the block goes.
     pub(super) fn entries(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
-        let most = self.block.len().saturating_sub(start.saturating_add(2)) / 12;
-        let count = self.short(start).map_or(0, usize::from).min(most);
-        (0..count).map(move |number| start + 2 + 12 * number)
+        let bytes = self.entry_bytes();
+        let (count, entries) = self.claimed(start).unwrap_or_default();
+        let most = self.block.len().saturating_sub(entries) / bytes;
+        (0..count.min(most)).map(move |number| entries + bytes * number)
     }
 
     fn ratio(&self, tag: u16) -> Option<f64> {
-        let at = self.long(self.entry(tag)? + 8)? as usize;
+        let at = self.value(tag)?;
         let value = f64::from(self.long(at)?) / f64::from(self.long(at.checked_add(4)?)?);
         (value.is_finite() && value > 0.0).then_some(value)
     }
@@ -66,8 +123,8 @@ pub(super) fn dpi(block: &[u8]) -> Option<(f64, f64)> {
     const X_RESOLUTION: u16 = 0x11A;
     const Y_RESOLUTION: u16 = 0x11B;
     const RESOLUTION_UNIT: u16 = 0x128;
-    let directory = Directory::new(block)?;
-    let per_inch = match directory.entry(RESOLUTION_UNIT).and_then(|at| directory.short(at + 8)) {
+    let directory = Directory::of_file(block)?;
+    let per_inch = match directory.value(RESOLUTION_UNIT).and_then(|at| directory.short(at)) {
         None | Some(2) => 1.0,
         Some(3) => 2.54,
         Some(_) => return None,
@@ -76,13 +133,30 @@ pub(super) fn dpi(block: &[u8]) -> Option<(f64, f64)> {
     Some((x * per_inch, directory.ratio(Y_RESOLUTION).unwrap_or(x) * per_inch))
 }
 
+/// What the samples of a TIFF file stand for.
+fn photometric(file: &[u8]) -> Option<u16> {
+    const PHOTOMETRIC: u16 = 0x106;
+    let directory = Directory::of_file(file)?;
+    directory.short(directory.value(PHOTOMETRIC)?)
+}
+
 /// Whether the picture in a TIFF file is made of four inks.
 pub(super) fn is_cmyk(file: &[u8]) -> bool {
-    const PHOTOMETRIC: u16 = 0x106;
     const SEPARATED: u16 = 5;
-    let directory = Directory::new(file);
-    let told = directory.as_ref().and_then(|directory| directory.short(directory.entry(PHOTOMETRIC)? + 8));
-    told == Some(SEPARATED)
+    photometric(file) == Some(SEPARATED)
+}
+
+/// What the samples of a TIFF file are, where its decoder knows no name for them.
+pub(super) fn unusual(file: &[u8]) -> Option<&'static str> {
+    Some(match photometric(file)? {
+        3 => "a palette",
+        4 => "a mask",
+        6 => "brightness and differences of colour (YCbCr)",
+        8..=10 => "L*a*b* colours",
+        32_803 | 34_892 => "samples of a camera",
+        32_844 | 32_845 => "logarithms (LogLuv)",
+        _ => return None,
+    })
 }
 
 /// The colour profile in a TIFF file.
@@ -98,7 +172,7 @@ pub(super) fn xmp(file: &[u8]) -> Option<Vec<u8>> {
 }
 
 pub(super) fn is_tiff(file: &[u8]) -> bool {
-    Directory::new(file).is_some()
+    Directory::of_file(file).is_some()
 }
 
 /// IPTC in a TIFF file.
@@ -109,39 +183,44 @@ pub(super) fn iptc(file: &[u8]) -> Option<Vec<u8>> {
 
 fn block(file: &[u8], tag: u16) -> Option<Vec<u8>> {
     const LONG: u16 = 4;
-    let directory = Directory::new(file)?;
-    let entry = directory.entry(tag)?;
+    let directory = Directory::of_file(file)?;
+    let entry = directory.entry_of(directory.first()?, tag)?;
     let unit = if directory.short(entry + 2)? == LONG { 4 } else { 1 };
-    // More than four bytes lie elsewhere, and none of these blocks is that small.
-    let (count, at) = (directory.long(entry + 4)? as usize, directory.long(entry + 8)? as usize);
+    let (count, at) = directory.values(entry)?;
     file.get(at..at.checked_add(count.checked_mul(unit)?)?).map(<[u8]>::to_vec)
 }
 
 /// Where the directories of the pages of a TIFF file start. Small copies and masks of other pages are none.
-pub(super) fn pages(file: &[u8]) -> impl Iterator<Item = u32> + '_ {
+pub(super) fn pages(file: &[u8]) -> impl Iterator<Item = usize> + '_ {
     const KIND: u16 = 0xFE;
     const COPY_OR_MASK: u32 = 1 | 4;
-    let directory = Directory::new(file);
-    let mut at = directory.as_ref().and_then(|directory| directory.long(4)).filter(|at| *at != 0);
+    let directory = Directory::of_file(file);
+    let mut at = directory.as_ref().and_then(Directory::first).filter(|at| *at != 0);
     // A chain that leads back to itself has no end.
     let mut seen = HashSet::new();
     let all = std::iter::from_fn(move || {
         let directory = directory.as_ref()?;
         let here = at.filter(|here| seen.insert(*here))?;
-        let entries = usize::from(directory.short(here as usize)?);
-        at = directory.long((here as usize).checked_add(2 + 12 * entries)?).filter(|next| *next != 0);
-        let kind = directory.entry_of(here as usize, KIND).and_then(|entry| directory.long(entry + 8)).unwrap_or(0);
-        Some((here, kind))
+        at = directory.next(here).filter(|next| *next != 0);
+        let kind = directory.entry_of(here, KIND).and_then(|entry| directory.long(directory.values(entry)?.1));
+        Some((here, kind.unwrap_or(0)))
     });
     all.filter(|(_, kind)| kind & COPY_OR_MASK == 0).map(|(here, _)| here)
 }
 
 /// A TIFF file of which a page is the first.
-pub(super) fn with_first(file: &[u8], page: u32) -> Vec<u8> {
+pub(super) fn with_first(file: &[u8], page: usize) -> Vec<u8> {
+    let mut first = (page as u64).to_be_bytes();
+    let Some(directory) = Directory::of_file(file) else { return file.to_vec() };
+    let place = if directory.wide { 8..16 } else { 4..8 };
+    if !directory.big {
+        first.reverse();
+    }
+    // The lesser half, where there is room for no more.
+    let half = if directory.big { &first[4..] } else { &first[..4] };
     let mut file = file.to_vec();
-    let big = file.starts_with(b"MM");
-    if let Some(place) = file.get_mut(4..8) {
-        place.copy_from_slice(&if big { page.to_be_bytes() } else { page.to_le_bytes() });
+    if let Some(there) = file.get_mut(place) {
+        there.copy_from_slice(if directory.wide { &first } else { half });
     }
     file
 }
@@ -164,6 +243,42 @@ mod tests {
         for cut in 0..file.len() {
             pages(&file[..cut]).count();
         }
+    }
+
+    #[test]
+    fn pages_of_large_files_are_pages() {
+        use tiff::encoder::{TiffEncoder, colortype::RGB8};
+        let mut file = std::io::Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new_big(&mut file).unwrap();
+        for shade in [10u8, 20, 30] {
+            let mut image = encoder.new_image::<RGB8>(5, 4).unwrap();
+            image.encoder().write_tag(tiff::tags::Tag::Unknown(700), &b"<x:xmpmeta/>"[..]).unwrap();
+            image.write_data(&[shade; 60]).unwrap();
+        }
+        let file = file.into_inner();
+        assert_eq!(pages(&file).count(), 3);
+        assert_eq!((xmp(&file).as_deref(), photometric(&file)), (Some(&b"<x:xmpmeta/>"[..]), Some(2)));
+        let limits = crate::limits::Limits::LOCAL;
+        for (frame, shade) in [(1, 10.0), (2, 20.0), (3, 30.0)] {
+            let page = super::super::decode("a.tif", &file, &limits, frame).unwrap();
+            assert_eq!((page.plane(0)[0] * 255.0).round(), shade);
+        }
+        let failure = super::super::decode("a.tif", &file, &limits, 4).map(|page| page.size()).unwrap_err();
+        assert!(failure.message.contains("no frame 4: there are 3 frames"), "{failure}");
+        for cut in 0..file.len() {
+            pages(&file[..cut]).count();
+            xmp(&file[..cut]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_has_a_name() {
+        use tiff::encoder::{TiffEncoder, colortype::YCbCr8};
+        let mut file = std::io::Cursor::new(Vec::new());
+        TiffEncoder::new(&mut file).unwrap().write_image::<YCbCr8>(5, 4, &[9; 60]).unwrap();
+        let limits = crate::limits::Limits::LOCAL;
+        let failure = super::super::decode("a.tif", file.get_ref(), &limits, 0).map(|page| page.size()).unwrap_err();
+        assert!(failure.message.contains("TIFF of brightness and differences of colour (YCbCr)"), "{failure}");
     }
 
     #[test]
