@@ -11,9 +11,9 @@ use std::{
 };
 
 /// What a file in a folder must be called to be taken for a picture.
-const EXTENSIONS: [&str; 20] = [
-    "png", "jpg", "jpeg", "jfif", "jxl", "webp", "tif", "tiff", "bmp", "gif", "pnm", "ppm", "pgm", "pbm", "pam", "tga",
-    "qoi", "exr", "hdr", "ico",
+const EXTENSIONS: [&str; 21] = [
+    "png", "jpg", "jpeg", "jfif", "jxl", "avif", "webp", "tif", "tiff", "bmp", "gif", "pnm", "ppm", "pgm", "pbm",
+    "pam", "tga", "qoi", "exr", "hdr", "ico",
 ];
 
 /// One picture to work on.

@@ -8,7 +8,7 @@ use engine::{
 engine::node! {
     /// Reads a picture from a file.
     ///
-    /// PNG, JPEG, JPEG XL, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read; the content tells the format, not the
+    /// PNG, JPEG, JPEG XL, AVIF, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read; the content tells the format, not the
     /// name. Of several pictures in one file the first is taken, unless `frame` asks for another. The colours stay in the picture's own RGB, and its
     /// colour profile, EXIF, XMP, IPTC, texts, resolution and bit depth travel along to `Save`. The picture is turned the way that
     /// EXIF says it is meant to be seen, and the EXIF that travels along then says that it stands upright. Grey pictures

@@ -28,6 +28,12 @@ pub(super) fn parts(bytes: &[u8]) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
+/// The EXIF block in what is in a box or an item of that name: four bytes tell where in the rest it begins.
+pub(super) fn exif_of(data: &[u8]) -> Option<&[u8]> {
+    let skip = u32::from_be_bytes(data.get(..4)?.try_into().ok()?) as usize;
+    data.get(skip.checked_add(4)?..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

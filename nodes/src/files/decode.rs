@@ -1,7 +1,9 @@
 //! From the bytes of a file to a picture.
 
 use super::{
-    Header, claims, exif,
+    Header,
+    avif::{self, Avif},
+    claims, exif,
     fields::Fields,
     frames, jpeg,
     jxl::{self, Jxl},
@@ -28,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const KNOWN: &str = "PNG, JPEG, JPEG XL, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read";
+const KNOWN: &str = "PNG, JPEG, JPEG XL, AVIF, WebP, TIFF, BMP, GIF, PNM, TGA, QOI, EXR, HDR and ICO are read";
 
 pub(super) fn header(path: &str, bytes: &[u8], limits: &Limits, frame: u32) -> NodeResult<Header> {
     guarded(path, || {
@@ -80,6 +82,7 @@ fn guarded<T>(path: &str, work: impl FnOnce() -> NodeResult<T>) -> NodeResult<T>
 /// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    Avif,
     JpegXl,
     Of(ImageFormat),
 }
@@ -124,6 +127,10 @@ impl<'a> Source<'a> {
                     codecs::png::PngDecoder::with_limits(timed(png::lean(bytes)), allowed)
                         .map_err(|error| broken(path, &error))?,
                 )
+            }
+            Kind::Avif => {
+                avif::check(path, bytes, limits).map_err(at)?;
+                Box::new(Avif::new(bytes, deadline).map_err(|error| broken(path, &error))?)
             }
             Kind::JpegXl => {
                 jxl::check(path, bytes, limits).map_err(at)?;
@@ -206,6 +213,8 @@ impl<'a> Source<'a> {
         match self.decoder.exif_metadata() {
             // Its decoder has turned the picture already, by what stands beside the pixels.
             _ if self.format == Kind::JpegXl => Orientation::NoTransforms,
+            // What its container says is what holds.
+            _ if self.format == Kind::Avif => self.decoder.orientation().unwrap_or(Orientation::NoTransforms),
             Ok(Some(exif)) => Orientation::from_exif_chunk(strip_prefix(&exif)).unwrap_or(Orientation::NoTransforms),
             _ => self.decoder.orientation().unwrap_or(Orientation::NoTransforms),
         }
@@ -297,20 +306,21 @@ fn format(path: &str, bytes: &[u8]) -> NodeResult<Kind> {
     if jxl::is_jxl(bytes) {
         return Ok(Kind::JpegXl);
     }
+    if avif::is_avif(bytes) {
+        return Ok(Kind::Avif);
+    }
     let named = || Path::new(path).extension().and_then(ImageFormat::from_extension);
     let unread = |what: &str, hint: &str| {
         Failure::input(format!("`{path}` is a picture of a format that is not read: {what}")).at("path").hint(hint)
     };
     match image::guess_format(bytes) {
-        Ok(ImageFormat::Avif) => Err(unread(
-            "AVIF",
-            "convert it first, such as with `avifdec in.avif out.png`; there is no decoder yet that is free, safe to \
-             run on strangers' files and needs no C library",
-        )),
         Ok(format) if format.reading_enabled() => Ok(Kind::Of(format)),
         Ok(format) => Err(unread(&format!("{format:?}"), &format!("convert it first; {KNOWN}"))),
         // BigTIFF.
         Err(_) if exif::is_tiff(bytes) => Ok(Kind::Of(ImageFormat::Tiff)),
+        Err(_) if avif::is_heif(bytes) => {
+            Err(unread("HEIC", "convert it first, such as with `heif-convert in.heic out.png`"))
+        }
         Err(_) if named() == Some(ImageFormat::Tga) => Ok(Kind::Of(ImageFormat::Tga)),
         Err(_) => Err(Failure::input(format!("`{path}` is not a picture")).at("path").hint(KNOWN)),
     }

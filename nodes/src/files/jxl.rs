@@ -1,6 +1,9 @@
 //! JPEG XL. The decoder is given the bare pictures: what lies beside them may be packed without end, and is read here.
 
-use super::boxes;
+use super::{
+    alpha::straighten,
+    boxes::{self, exif_of},
+};
 use crate::limits::Limits;
 use engine::{NodeResult, value::Size};
 use image::{
@@ -111,11 +114,7 @@ impl Jxl {
             let kind = UnsupportedErrorKind::GenericFeature("JPEG XL of four inks (CMYK)".to_owned());
             return Err(ImageError::Unsupported(UnsupportedError::from_format_and_kind(hint(), kind)));
         }
-        // Four bytes tell where in the block it begins.
-        let exif = beside(bytes, b"Exif", metadata_bytes).and_then(|block| {
-            let skip = u32::from_be_bytes(block.get(..4)?.try_into().ok()?) as usize;
-            block.get(skip.checked_add(4)?..).map(<[u8]>::to_vec)
-        });
+        let exif = beside(bytes, b"Exif", metadata_bytes).and_then(|block| exif_of(&block).map(<[u8]>::to_vec));
         let xmp = beside(bytes, b"xml ", metadata_bytes);
         Ok(Self { image, exif, xmp, index: (frame.max(1) - 1) as usize })
     }
@@ -189,31 +188,6 @@ impl ImageDecoder for Jxl {
 
     fn read_image_boxed(self: Box<Self>, target: &mut [u8]) -> ImageResult<()> {
         (*self).read_image(target)
-    }
-}
-
-/// Divides colours by alpha.
-fn straighten(pixels: &mut [u8], colour: ColorType) {
-    let channels = usize::from(colour.channel_count());
-    let width = usize::from(colour.bytes_per_pixel()) / channels;
-    for pixel in pixels.chunks_exact_mut(channels * width) {
-        let (colours, alpha) = pixel.split_at_mut((channels - 1) * width);
-        for sample in colours.chunks_exact_mut(width) {
-            match (&mut *sample, &*alpha) {
-                ([v], [a]) => *v = (f32::from(*v) * 255.0 / f32::from(*a).max(1.0)).round().min(255.0) as u8,
-                ([v0, v1], [a0, a1]) => {
-                    let alpha = f32::from(u16::from_ne_bytes([*a0, *a1])).max(1.0);
-                    let v = f32::from(u16::from_ne_bytes([*v0, *v1])) * 65_535.0 / alpha;
-                    [*v0, *v1] = (v.round().min(65_535.0) as u16).to_ne_bytes();
-                }
-                ([b0, b1, b2, b3], [a0, a1, a2, a3]) => {
-                    let alpha = f32::from_ne_bytes([*a0, *a1, *a2, *a3]);
-                    let v = f32::from_ne_bytes([*b0, *b1, *b2, *b3]);
-                    [*b0, *b1, *b2, *b3] = (if alpha > 0.0 { v / alpha } else { v }).to_ne_bytes();
-                }
-                _ => {}
-            }
-        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! crate that touches the disk.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where files are read and written")]
 
+mod alpha;
+mod avif;
 mod boxes;
 mod carry;
 mod claims;

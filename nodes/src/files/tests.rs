@@ -247,7 +247,7 @@ fn bad_files_have_one_clear_message() {
     expect("no/such/folder.png", "there is no folder");
     expect("empty.png", "is empty");
     expect("text.png", "is not a picture");
-    expect("movie.avif", "format that is not read");
+    expect("movie.avif", "no still picture");
     expect("", "is a folder");
     for ending in ["png", "jpg", "webp", "tif", "bmp", "qoi", "ppm"] {
         let failure = load(&at(&format!("cut.{ending}"))).map(|image| image.size()).unwrap_err();
