@@ -12,10 +12,11 @@ use std::{
 };
 
 /// Formats that results are written in, each by the names that its files have.
-const FORMATS: [&[&str]; 10] = [
+const FORMATS: [&[&str]; 11] = [
     &["png"],
     &["jpg", "jpeg"],
     &["webp"],
+    &["jxl"],
     &["tif", "tiff"],
     &["bmp"],
     &["tga"],

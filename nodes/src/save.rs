@@ -33,7 +33,7 @@ engine::node! {
     ///
     /// The file appears whole or not at all: it is written under another name in the same folder, flushed to the disk
     /// and renamed. Colour profile, EXIF, XMP, IPTC, resolution and the texts of PNG go along as far as the format has a
-    /// place for them (PNG, JPEG and TIFF: all; WebP: profile, EXIF, XMP); title, author, description, rights, source and software
+    /// place for them (PNG, JPEG and TIFF: all; WebP and JPEG XL: profile, EXIF, XMP); title, author, description, rights, source and software
     /// become XMP where there are no texts. Sizes in them are told anew, and small pictures of what was before are left out. 16 bits and alpha stay where the
     /// format has them, and what was read grey is written grey. Where a format has no alpha (JPEG, PNM, HDR) the picture is laid on white.
     /// Samples are rounded to the nearest step; what lies outside of 0 to 1 is cut. Pictures written as EXR or HDR are
@@ -60,11 +60,11 @@ engine::node! {
         strip_metadata: bool = false,
         /// Leaves out where the picture was taken.
         strip_gps: bool = false,
-        /// A text that tells how the picture was made; `upweave run picture.png` reads it. Kept in PNG, JPEG, WebP and TIFF
-        /// files.
+        /// A text that tells how the picture was made; `upweave run picture.png` reads it. Kept in PNG, JPEG, WebP, JPEG XL
+        /// and TIFF files.
         recipe: Option<String>,
         /// A line that tells the same in the form of other programs (`parameters`), which their readers understand. Kept in
-        /// PNG files, and in JPEG and WebP files that have no EXIF of their own.
+        /// PNG files, and in JPEG, WebP and JPEG XL files that have no EXIF of their own.
         parameters: Option<String>,
         /// What happens when the file is there already.
         #[schemars(extend("x-outside" = true))]
@@ -78,7 +78,7 @@ impl Save {
             Format::Auto => Format::of(Path::new(&self.path)).ok_or_else(|| {
                 Failure::new(Blame::Graph, format!("the ending of `{}` names no format that is written", self.path))
                     .at("path")
-                    .hint("end it with .png, .jpg, .webp, .tif, .bmp, .tga, .qoi, .ppm, .exr or .hdr, or set `format`")
+                    .hint("end it with .png, .jpg, .webp, .jxl, .tif, .bmp, .tga, .qoi, .ppm, .exr or .hdr, or set `format`")
             }),
             format => Ok(format),
         }

@@ -38,7 +38,7 @@ pub(crate) fn run(terminal: &Terminal, file: &Path) -> u8 {
         Ok((_, None)) => {
             terminal.error(
                 &format!("`{name}` holds no recipe"),
-                Some("results of `upweave` in PNG, JPEG, WebP and TIFF do"),
+                Some("results of `upweave` in PNG, JPEG, WebP, JPEG XL and TIFF do"),
             );
             3
         }

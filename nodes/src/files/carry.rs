@@ -23,12 +23,12 @@ pub(crate) enum Strip {
 /// place.
 pub(super) fn with_origin(mut metadata: Metadata, how: &Encoding) -> Metadata {
     let packet = |metadata: &Metadata| metadata.xmp.clone().and_then(|packet| String::from_utf8(packet).ok());
-    if matches!(how.format, Format::Jpeg | Format::WebP | Format::Tiff)
+    if matches!(how.format, Format::Jpeg | Format::WebP | Format::Jxl | Format::Tiff)
         && let Some(told) = xmp::with_texts(packet(&metadata).as_deref(), &metadata.texts)
     {
         metadata.xmp = Some(told.into_bytes());
     }
-    let place = matches!(how.format, Format::Auto | Format::Png | Format::WebP | Format::Tiff);
+    let place = matches!(how.format, Format::Auto | Format::Png | Format::WebP | Format::Jxl | Format::Tiff);
     if let Some(recipe) = how.recipe.as_ref().filter(|_| place) {
         metadata.xmp = Some(xmp::with_recipe(packet(&metadata).as_deref(), recipe).into_bytes());
     }
@@ -40,7 +40,7 @@ pub(super) fn with_origin(mut metadata: Metadata, how: &Encoding) -> Metadata {
             metadata.texts.retain(|(other, _)| other != keyword);
             metadata.texts.push((keyword.to_owned(), line.clone()));
         }
-        (Some(line), Format::Jpeg | Format::WebP) => {
+        (Some(line), Format::Jpeg | Format::WebP | Format::Jxl) => {
             metadata.exif.get_or_insert_with(|| tags::comment(line));
         }
         _ => {}

@@ -2,7 +2,7 @@
 
 use super::{
     carry::{self, Strip},
-    exr, iptc, jpeg,
+    exr, iptc, jpeg, jxl,
     pixels::{Layout, Pixels},
     png as chunks, tiff, webp,
 };
@@ -35,6 +35,8 @@ pub(crate) enum Format {
     Jpeg,
     /// Lossless, or lossy with `webp_quality`; 8 bits, alpha, ICC, EXIF and XMP. At most 16,383 pixels an edge.
     WebP,
+    /// Lossless, 8 or 16 bits, alpha, ICC unless it is broken, EXIF and XMP. At least 2 pixels an edge.
+    Jxl,
     /// Lossless, 8 or 16 bits or floating point, alpha, all metadata.
     Tiff,
     /// Uncompressed, 8 bits, alpha, no metadata.
@@ -59,6 +61,7 @@ impl Format {
             "png" => Self::Png,
             "jpg" | "jpeg" | "jpe" | "jfif" => Self::Jpeg,
             "webp" => Self::WebP,
+            "jxl" => Self::Jxl,
             "tif" | "tiff" => Self::Tiff,
             "bmp" => Self::Bmp,
             "tga" => Self::Tga,
@@ -74,9 +77,11 @@ impl Format {
         !matches!(self, Self::Jpeg | Self::Pnm | Self::Hdr)
     }
 
-    pub(super) fn has_grey(self, alpha: bool) -> bool {
+    pub(super) fn has_grey(self, alpha: bool, depth: SampleDepth) -> bool {
         match self {
-            Self::Png | Self::Tga => true,
+            // Its encoder takes such samples for numbers with a sign.
+            Self::Jxl if alpha && depth == SampleDepth::Sixteen => false,
+            Self::Png | Self::Jxl | Self::Tga => true,
             Self::Jpeg | Self::Tiff | Self::Bmp | Self::Pnm => !alpha,
             // WebP holds colours in any case.
             Self::Auto | Self::WebP | Self::Qoi | Self::Exr | Self::Hdr => false,
@@ -96,7 +101,7 @@ impl Format {
         match (self, wanted) {
             (Self::Exr | Self::Hdr, _) => SampleDepth::Float,
             (Self::Tiff, wanted) => wanted,
-            (Self::Png | Self::Pnm, SampleDepth::Sixteen | SampleDepth::Float) => SampleDepth::Sixteen,
+            (Self::Png | Self::Jxl | Self::Pnm, SampleDepth::Sixteen | SampleDepth::Float) => SampleDepth::Sixteen,
             _ => SampleDepth::Eight,
         }
     }
@@ -157,6 +162,13 @@ impl<W: Write + Seek + 'static> Encoder<W> {
             )
             .at("path")
             .hint("write a `.png` or `.tif` file"));
+        }
+        if how.format == Format::Jxl && frame.width.min(frame.height) < jxl::SHORTEST_EDGE {
+            let least = jxl::SHORTEST_EDGE;
+            let message = format!(
+                "a picture of {frame} is too small for JPEG XL, which is written from {least} pixels an edge on"
+            );
+            return Err(Failure::new(Blame::Graph, message).at("path").hint("write a `.png` file"));
         }
         let layout = Layout::new(first, &how);
         let metadata = carry::with_origin(carry::fitting(&first.metadata, frame, how.strip), &how);
@@ -360,6 +372,7 @@ fn whole(
             out.write_all(&file).map_err(|error| full(&error))
         }
         Format::WebP => webp::write(bytes, meta, icc, size, layout, how.webp_quality, out),
+        Format::Jxl => jxl::write(bytes, meta, icc, size, layout, out),
         Format::Tiff => tiff::write(bytes, meta, icc, size, layout, out),
         Format::Bmp => put(codecs::bmp::BmpEncoder::new(&mut out), bytes, size, layout).map_err(failed),
         Format::Tga => put(codecs::tga::TgaEncoder::new(out), bytes, size, layout).map_err(failed),

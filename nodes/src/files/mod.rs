@@ -105,12 +105,13 @@ pub fn recipe(path: &str, limits: &Limits) -> NodeResult<Option<String>> {
     let (file, _) = open(path, limits)?;
     let mut head = Vec::new();
     file.take(HEAD).read_to_end(&mut head).map_err(|error| unreadable(path, &error))?;
-    // TIFF and WebP keep it behind the pixels.
-    let known = png::is_png(&head) || jpeg::is_jpeg(&head) || exif::is_tiff(&head) || webp::is_webp(&head);
+    // TIFF, WebP and JPEG XL may keep it behind the pixels.
+    let known = [png::is_png, jpeg::is_jpeg, exif::is_tiff, webp::is_webp, jxl::is_jxl].iter().any(|is| is(&head));
     let whole = !known || (head.len() as u64) < HEAD || png::reaches_pixels(&head) || jpeg::reaches_pixels(&head);
     let bytes = if whole { head } else { bytes(path, limits)? };
     let packet = || {
-        exif::xmp(&bytes).or_else(|| webp::xmp(&bytes)).and_then(|packet| xmp::recipe(&String::from_utf8(packet).ok()?))
+        let found = exif::xmp(&bytes).or_else(|| webp::xmp(&bytes)).or_else(|| jxl::xmp(&bytes));
+        found.and_then(|packet| xmp::recipe(&String::from_utf8(packet).ok()?))
     };
     Ok(png::recipe(&bytes).or_else(|| jpeg::recipe(&bytes)).or_else(packet))
 }

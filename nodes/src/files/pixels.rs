@@ -24,7 +24,7 @@ impl Layout {
         // no grey form in the encoders.
         let coloured =
             how.strip != Strip::All && image.metadata.icc.as_ref().is_some_and(|icc| icc.get(16..20) == Some(b"RGB "));
-        let grey = image.metadata.grey && !coloured && how.format.has_grey(alpha) && depth != SampleDepth::Float;
+        let grey = image.metadata.grey && !coloured && how.format.has_grey(alpha, depth) && depth != SampleDepth::Float;
         Self { grey, alpha, depth, linear: matches!(how.format, Format::Exr | Format::Hdr) }
     }
 

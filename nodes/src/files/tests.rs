@@ -22,7 +22,9 @@ use std::{
 /// A profile as far as anything here looks at it.
 fn profile(space: &[u8; 4]) -> Vec<u8> {
     let mut icc = vec![7; 128];
+    icc[..4].copy_from_slice(&128u32.to_be_bytes());
     icc[16..20].copy_from_slice(space);
+    icc[64..68].fill(0);
     icc
 }
 
@@ -70,6 +72,7 @@ fn every_format_goes_there_and_back() {
         ("png", true, eight),
         ("jpg", false, 0.08),
         ("webp", true, eight),
+        ("jxl", true, eight),
         ("tif", true, eight),
         ("bmp", true, eight),
         ("tga", true, eight),
@@ -106,7 +109,9 @@ fn every_format_goes_there_and_back() {
 #[test]
 fn sixteen_bits_and_grey_stay() {
     let folder = tempfile::tempdir().unwrap();
-    for (ending, sixteen) in [("png", true), ("tif", true), ("pgm", true), ("jpg", false), ("webp", false)] {
+    for (ending, sixteen) in
+        [("png", true), ("tif", true), ("jxl", true), ("pgm", true), ("jpg", false), ("webp", false)]
+    {
         for grey in [false, true] {
             let mut picture = testing::waves(Size::new(20, 13), 3);
             if grey {
@@ -131,6 +136,33 @@ fn sixteen_bits_and_grey_stay() {
 }
 
 #[test]
+fn jpeg_xl_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jxl");
+    // More than one group of 256 pixels, and all ways to lie in it.
+    for (size, channels) in [(2, 2), (300, 3), (3, 300), (300, 270)].into_iter().flat_map(|size| [(size, 3), (size, 4)])
+    {
+        for (depth, steps) in [(SampleDepth::Eight, 255.0), (SampleDepth::Sixteen, 65_535.0)] {
+            for grey in [false, true] {
+                let mut picture = testing::noise(Size::new(size.0, size.1), channels);
+                picture.samples_mut().iter_mut().for_each(|v| *v = (*v * steps).round() / steps);
+                if grey {
+                    let luma = picture.plane(0).to_vec();
+                    picture.samples_mut()[..3 * luma.len()].copy_from_slice(&luma.repeat(3));
+                }
+                let picture = with_metadata(picture, |m| (m.grey, m.depth) = (grey, depth));
+                save(&picture, &path, |_| {}).unwrap();
+                let back = load(&path).unwrap();
+                assert_eq!((back.channels(), back.metadata.depth), (channels, depth));
+                assert!(worst(&picture, &back) < 0.1 / steps, "{size:?} {channels} {depth:?} {grey}");
+            }
+        }
+    }
+    let failure = save(&testing::noise(Size::new(1, 9), 3), &path, |_| {}).unwrap_err();
+    assert!(failure.message.contains("too small for JPEG XL"), "{failure}");
+}
+
+#[test]
 fn metadata_travels() {
     let folder = tempfile::tempdir().unwrap();
     let picture = with_metadata(testing::waves(Size::new(16, 9), 3), |m| {
@@ -140,7 +172,7 @@ fn metadata_travels() {
         m.dpi = Some((300.0, 150.0));
     });
     for (ending, has_exif, has_xmp) in
-        [("png", true, true), ("jpg", true, true), ("webp", true, false), ("tif", false, false)]
+        [("png", true, true), ("jpg", true, true), ("webp", true, false), ("jxl", true, false), ("tif", false, false)]
     {
         let path = folder.path().join(format!("a.{ending}"));
         save(&picture, &path, |_| {}).unwrap();

@@ -1,10 +1,15 @@
 //! JPEG XL. The decoder is given the bare pictures: what lies beside them may be packed without end, and is read here.
 
+mod header;
+mod write;
+
+pub(super) use write::{SHORTEST_EDGE, write};
+
 use super::{
     alpha::straighten,
     boxes::{self, exif_of},
 };
-use crate::limits::Limits;
+use crate::limits::{Limits, METADATA_BYTES};
 use engine::{NodeResult, value::Size};
 use image::{
     ColorType, ImageDecoder, ImageError, ImageResult,
@@ -59,6 +64,11 @@ fn beside(bytes: &[u8], name: &[u8], most: u64) -> Option<Vec<u8>> {
         }
         Some(out)
     })
+}
+
+/// The XMP packet, as far as the limit.
+pub(super) fn xmp(bytes: &[u8]) -> Option<Vec<u8>> {
+    beside(bytes, b"xml ", METADATA_BYTES as u64).filter(|packet| packet.len() <= METADATA_BYTES)
 }
 
 /// Refuses a picture by its header alone, whose own colour profile may be packed as well.
@@ -124,6 +134,13 @@ impl Jxl {
         u32::try_from(self.image.num_loaded_keyframes()).unwrap_or(u32::MAX)
     }
 
+    /// Whether colours are those of sRGB, which need no profile.
+    fn is_srgb(&self) -> bool {
+        use jxl_oxide::color::{ColourEncoding, Primaries, TransferFunction, WhitePoint};
+        let ColourEncoding::Enum(told) = &self.image.image_header().metadata.colour_encoding else { return false };
+        told.white_point == WhitePoint::D65 && told.primaries == Primaries::Srgb && told.tf == TransferFunction::Srgb
+    }
+
     /// Whether colours are multiplied by alpha.
     fn is_multiplied(&self) -> bool {
         let channels = &self.image.image_header().metadata.ec_info;
@@ -161,7 +178,12 @@ impl ImageDecoder for Jxl {
     }
 
     fn icc_profile(&mut self) -> ImageResult<Option<Vec<u8>>> {
-        Ok(Some(self.image.rendered_icc()))
+        let told = &self.image.image_header().metadata;
+        // Where the colours are those of the file, so is their profile.
+        Ok(match self.image.original_icc().filter(|_| !told.xyb_encoded) {
+            Some(icc) => Some(icc.to_vec()),
+            None => (!self.is_srgb()).then(|| self.image.rendered_icc()),
+        })
     }
 
     fn exif_metadata(&mut self) -> ImageResult<Option<Vec<u8>>> {
@@ -197,7 +219,7 @@ mod tests {
     use crate::files;
     use engine::Blame;
 
-    const GRADIENT: &[u8] = include_bytes!("../../tests/data/gradient.jxl");
+    const GRADIENT: &[u8] = include_bytes!("../../../tests/data/gradient.jxl");
 
     fn decoded(file: &[u8]) -> engine::value::Image {
         files::decode("a.jxl", file, &Limits::LOCAL, 0).unwrap()
@@ -211,7 +233,7 @@ mod tests {
     fn pixels_are_those_that_were_packed() {
         let picture = decoded(GRADIENT);
         assert_eq!((picture.size(), picture.channels()), (Size::new(21, 13), 3));
-        let grey = decoded(include_bytes!("../../tests/data/gradient-grey-16.jxl"));
+        let grey = decoded(include_bytes!("../../../tests/data/gradient-grey-16.jxl"));
         assert!(grey.metadata.grey && grey.metadata.depth == engine::value::SampleDepth::Sixteen);
         for (x, y) in [(0, 0), (20, 12), (7, 5)] {
             let at = y * 21 + x;
@@ -223,7 +245,7 @@ mod tests {
 
     #[test]
     fn colours_are_straightened() {
-        let picture = decoded(include_bytes!("../../tests/data/gradient-premultiplied.jxl"));
+        let picture = decoded(include_bytes!("../../../tests/data/gradient-premultiplied.jxl"));
         assert_eq!(picture.channels(), 4);
         for x in 4..20 {
             let alpha = x * 12 % 256;
