@@ -36,6 +36,19 @@ impl Picture {
         self.path == Path::new("-")
     }
 
+    /// The wanted frames or pages of a file that holds several; the file itself when it holds one.
+    pub(crate) fn unfolded(self, frames: Frames, limits: &Limits) -> impl Iterator<Item = Self> + use<> {
+        // What cannot be read fails in its turn, with a message of its own.
+        let header = self.path.to_str().and_then(|path| nodes::files::probe(path, limits).ok());
+        let count = header.map_or(1, |header| header.frames);
+        let numbers = match frames {
+            Frames { first: 1, .. } if count == 1 => 0..=0,
+            // A frame that is not there fails as well, unless others that are wanted are there.
+            Frames { first, last } => first..=last.min(count.max(first)),
+        };
+        numbers.map(move |frame| Self { frame, ..self.clone() })
+    }
+
     /// How it is called in messages.
     pub(crate) fn name(&self) -> String {
         match (self.is_stdin(), self.frame) {
@@ -86,18 +99,7 @@ impl Found {
         if self.pictures.iter().any(Picture::is_stdin) {
             return Err("`--frames` needs files: it cannot count what comes from stdin".to_owned());
         }
-        let all = self.pictures.drain(..).flat_map(|picture| {
-            // What cannot be read fails in its turn, with a message of its own.
-            let header = picture.path.to_str().and_then(|path| nodes::files::probe(path, limits).ok());
-            let count = header.map_or(1, |header| header.frames);
-            let numbers = match frames {
-                Frames { first: 1, .. } if count == 1 => 0..=0,
-                // A frame that is not there fails as well, unless others that are wanted are there.
-                Frames { first, last } => first..=last.min(count.max(first)),
-            };
-            numbers.map(move |frame| Picture { frame, ..picture.clone() })
-        });
-        self.pictures = all.collect();
+        self.pictures = self.pictures.drain(..).flat_map(|picture| picture.unfolded(frames, limits)).collect();
         Ok(())
     }
 }

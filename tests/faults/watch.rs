@@ -376,6 +376,49 @@ fn nothing_is_made_again_after_a_touch_or_in_another_place() {
 }
 
 #[test]
+fn each_frame_has_its_effect_once() {
+    let frames = if full() { 40 } else { 12 };
+    let movie = |first: u8| {
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+        for number in 0..frames {
+            let shade = image::Rgba([number * 6, first, 255 - number * 6, 255]);
+            encoder.encode_frame(image::Frame::new(image::RgbaImage::from_pixel(20, 12, shade))).unwrap();
+        }
+        drop(encoder);
+        bytes
+    };
+    let place = Place::new();
+    let arguments = ["-o", "out", "--frames", "--done", "done"];
+    drop_in(&place, "sub/a.gif", &movie(0));
+    drop_in(&place, "still.png", &picture(1));
+    // Killed while it is at it, as often as it takes.
+    for restart in 0..if full() { 20 } else { 4 } {
+        let mut watcher = place.watch(&arguments);
+        thread::sleep(Duration::from_millis(450 + 60 * restart));
+        watcher.kill();
+    }
+    assert_eq!(place.once(&arguments).status.code(), Some(0));
+    let mut all: Vec<PathBuf> = (1..=frames).map(|n| place.at(&format!("out/sub/a.x1.f{n:04}.png"))).collect();
+    all.push(place.at("out/still.x1.png"));
+    all.sort();
+    assert_eq!(files(&place.at("out")), all, "a frame is missing, or had its effect twice");
+    let mut done = fs::read_dir(place.at("done/sub")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(done.next().unwrap(), "a.gif");
+    // What lies there again in the same form is known; taken-away results do not come back.
+    fs::remove_file(&all[3]).unwrap();
+    drop_in(&place, "sub/a.gif", &movie(0));
+    let told = place.once(&arguments);
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains(&format!("0 done, {frames} there already")) && !all[3].exists(), "{told}");
+    // Another content is other work, and only some frames of it are wanted.
+    drop_in(&place, "b.gif", &movie(9));
+    assert_eq!(place.once(&["-o", "out", "--frames=2-3"]).status.code(), Some(0));
+    let of_b: Vec<_> = files(&place.at("out")).into_iter().filter(|path| path.ends_with("b.x1.f0002.png")).collect();
+    assert!(of_b.len() == 1 && place.at("out/b.x1.f0003.png").exists() && !place.at("out/b.x1.f0001.png").exists());
+}
+
+#[test]
 fn watchers_that_feed_each_other_come_to_an_end() {
     let place = Place::new();
     drop_in(&place, "a.png", &picture(1));

@@ -280,13 +280,21 @@ pub(crate) struct Gather {
     /// Of what folders, patterns and lists give, leave out what matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    #[command(flatten)]
+    pub unfold: Unfold,
+    /// Stop at the first picture that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+}
+
+/// What is taken of files that hold several pictures.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct Unfold {
     /// Take all frames of an animation (GIF, WebP, PNG, JPEG XL) and all pages of a TIFF, each as a picture of its own:
     /// photo.x2.f0001.png, or {frame} in a template; with `=3` or `=3-9` only those [default: the first]
     #[arg(long, value_name = "N|FROM-TO", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = frames)]
     pub frames: Option<Frames>,
-    /// Stop at the first picture that fails
-    #[arg(long)]
-    pub fail_fast: bool,
 }
 
 /// Which pictures of files that hold several, counted from 1.
@@ -498,6 +506,8 @@ pub(crate) struct Watch {
     pub graph: String,
     #[command(flatten)]
     pub change: Change,
+    #[command(flatten)]
+    pub unfold: Unfold,
     #[command(flatten)]
     pub writing: Writing,
     #[command(flatten)]

@@ -23,6 +23,7 @@ pub(crate) use keeper::Keeper;
 pub(crate) use lanes::Outcome;
 
 use crate::{
+    args::Frames,
     cache::Kept,
     job::{Recipe, Saving},
     naming::Naming,
@@ -112,7 +113,7 @@ impl Batch {
 
     /// A number that changes when what is asked for does. Versions and models are not part of it: a better one is no reason to
     /// make everything anew.
-    pub(crate) fn stamp(&self) -> u64 {
+    pub(crate) fn stamp(&self, frames: Option<Frames>) -> u64 {
         let mut d = Digester::new("what is asked for");
         d.text(&self.recipe.file.text);
         d.text(self.recipe.preset.as_deref().unwrap_or_default());
@@ -125,6 +126,9 @@ impl Batch {
         }
         d.text(&self.saving.way());
         self.outputs.iter().for_each(|output| d.text(output.naming.extension()));
+        if let Some(Frames { first, last }) = frames {
+            d.text(&format!("frames {first} to {last}"));
+        }
         let Digest(bytes) = d.finish();
         bytes.iter().take(8).fold(0, |stamp, byte| stamp << 8 | u64::from(*byte))
     }

@@ -49,7 +49,7 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> 
     let (picture_input, found) = match pictures {
         Some((name, typed)) => (Some(name), found(args, &typed, &limits)?),
         // A graph that reads its pictures by itself gives its name to the results.
-        None if args.gather.frames.is_some() => {
+        None if args.gather.unfold.frames.is_some() => {
             return Err(format!("graph `{}` is given no picture that could hold frames", args.graph).into());
         }
         None => {
@@ -98,7 +98,7 @@ fn found(args: &Run, typed: &[PathBuf], limits: &Limits) -> Result<Found, Refuse
     if let Some(list) = &args.gather.files_from {
         search.list(list, &mut found)?;
     }
-    if let Some(frames) = args.gather.frames {
+    if let Some(frames) = args.gather.unfold.frames {
         found.unfold(frames, limits)?;
     }
     Ok(found)

@@ -214,7 +214,7 @@ fn found(args: &Upscale, out: Option<&str>, limits: &Limits) -> Result<Found, Re
     if found.pictures.iter().filter(|picture| picture.is_stdin()).count() + usize::from(piped) > 1 {
         return Err("stdin can be read only once".to_owned().into());
     }
-    if let Some(frames) = args.gather.frames {
+    if let Some(frames) = args.gather.unfold.frames {
         found.unfold(frames, limits)?;
     }
     Ok(found)

@@ -38,7 +38,8 @@ fn watched(terminal: &Terminal, stop: &Stop, args: &Args) -> Result<u8, Refused>
         rescan: args.rescan,
         ignore_existing: args.existing == Existing::Ignore,
         once: args.once,
-        settings: usual.stamp(),
+        frames: args.unfold.frames,
+        settings: usual.stamp(args.unfold.frames),
     };
     match Watch::new(terminal, stop, places, manner, &factory) {
         Ok(watch) => Ok(watch.run()),

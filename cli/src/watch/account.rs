@@ -18,13 +18,31 @@ pub(super) struct Account<'a> {
     ledger: Mutex<&'a mut Ledger>,
     places: &'a Places,
     files: &'a [Arrived],
-    /// What was written down about each of them.
+    /// The pictures in them: which file, and which picture of it.
+    shown: &'a [(usize, u32)],
+    /// What was written down about each picture.
     begun: Mutex<Vec<Option<Entry>>>,
 }
 
 impl<'a> Account<'a> {
-    pub(super) fn new(ledger: &'a mut Ledger, places: &'a Places, files: &'a [Arrived]) -> Self {
-        Self { ledger: Mutex::new(ledger), places, files, begun: Mutex::new(vec![None; files.len()]) }
+    pub(super) fn new(
+        ledger: &'a mut Ledger,
+        places: &'a Places,
+        files: &'a [Arrived],
+        shown: &'a [(usize, u32)],
+    ) -> Self {
+        Self { ledger: Mutex::new(ledger), places, files, shown, begun: Mutex::new(vec![None; shown.len()]) }
+    }
+
+    fn file(&self, index: usize) -> &Arrived {
+        &self.files[self.shown[index].0]
+    }
+
+    /// Writes down what became of a file that is taken apart into its pictures.
+    pub(super) fn whole(&self, file: usize, state: State) -> Result<(), LedgerError> {
+        let Arrived { path, reading, .. } = &self.files[file];
+        let entry = Entry::whole(path.clone(), state, *reading);
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(vec![entry])
     }
 
     /// Writes down that the result of a picture is there. This need not reach the disk at once: who finds it only begun after a
@@ -36,16 +54,24 @@ impl<'a> Account<'a> {
     }
 
     fn known(&self, index: usize) -> Option<Entry> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).entry(&self.files[index].path).cloned()
+        self.ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .frame(&self.file(index).path, self.shown[index].1)
+            .cloned()
     }
 
     fn note(&self, index: usize, work: &str, outputs: &[PathBuf]) -> Entry {
         // The same whatever folder the watcher is started from.
         let from_there = |output: &PathBuf| output.strip_prefix(&self.places.output).unwrap_or(output).to_owned();
         let outputs = outputs.iter().map(from_there).collect();
-        let Arrived { path, reading, .. } = &self.files[index];
-        let entry =
-            Entry { path: path.clone(), state: State::Begun, reading: *reading, work: work.to_owned(), outputs };
+        let Arrived { path, reading, .. } = self.file(index);
+        let entry = Entry {
+            frame: self.shown[index].1,
+            work: work.to_owned(),
+            outputs,
+            ..Entry::whole(path.clone(), State::Begun, *reading)
+        };
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(entry.clone());
         entry
     }
@@ -54,14 +80,14 @@ impl<'a> Account<'a> {
 impl Keeper for Account<'_> {
     /// A copy: what writers do to the file later cannot change a picture that is at work.
     fn copy(&self, index: usize) -> Result<Option<TempPath>, Failure> {
-        let path = self.places.input.join(&self.files[index].path);
+        let path = self.places.input.join(&self.file(index).path);
         // Some formats are known by their names alone.
         let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
         let copied = tempfile::Builder::new().prefix("upweave-").suffix(&ending).tempfile().and_then(|copy| {
             let copy = copy.into_temp_path();
             fs::copy(&path, &copy).map(|_| copy)
         });
-        if copied.is_ok() && !self.files[index].is_unchanged(&self.places.input) {
+        if copied.is_ok() && !self.file(index).is_unchanged(&self.places.input) {
             return Err(Failure::input(format!("`{}` was changed while it was read", path.display())));
         }
         copied.map(Some).map_err(|error| match error.kind() {

@@ -268,13 +268,7 @@ mod tests {
         let mut ledger = Ledger::open(&elsewhere.path().join("ledger")).unwrap();
         let mut arrivals = Arrivals::new(folder.path(), Vec::new(), Duration::ZERO, 7);
         let arrived = arrivals.look(&ledger).unwrap().arrived.remove(0);
-        let entry = |state| Entry {
-            path: arrived.path.clone(),
-            state,
-            reading: arrived.reading,
-            work: String::new(),
-            outputs: Vec::new(),
-        };
+        let entry = |state| Entry::whole(arrived.path.clone(), state, arrived.reading);
         ledger.add(vec![entry(State::Begun)]).unwrap();
         assert_eq!(arrivals.look(&ledger).unwrap().arrived.len(), 1);
         ledger.add(vec![entry(State::Done)]).unwrap();

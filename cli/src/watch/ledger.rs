@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -41,6 +41,9 @@ pub(crate) enum State {
 pub(crate) struct Entry {
     /// Its path inside the folder.
     pub path: PathBuf,
+    /// Which of several pictures in it, counted from 1; 0 is the file as a whole.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub frame: u32,
     pub state: State,
     pub reading: Reading,
     /// Stands for its content and for the recipe: equal ones are not made again.
@@ -49,6 +52,17 @@ pub(crate) struct Entry {
     /// Names of the results, from the folder that they go to.
     #[serde(default)]
     pub outputs: Vec<PathBuf>,
+}
+
+impl Entry {
+    /// What became of a file as a whole, where nothing more is to be told.
+    pub(crate) fn whole(path: PathBuf, state: State, reading: Reading) -> Self {
+        Self { path, frame: 0, state, reading, work: String::new(), outputs: Vec::new() }
+    }
+}
+
+fn is_whole(frame: &u32) -> bool {
+    *frame == 0
 }
 
 /// Why there is no ledger.
@@ -60,11 +74,19 @@ pub(crate) enum LedgerError {
     Io(PathBuf, #[source] io::Error),
 }
 
+type Known = HashMap<PathBuf, BTreeMap<u32, Entry>>;
+
+/// Takes note of an entry. Gives how many lines that makes needless.
+fn keep(known: &mut Known, entry: Entry) -> usize {
+    usize::from(known.entry(entry.path.clone()).or_default().insert(entry.frame, entry).is_some())
+}
+
 /// The ledger of one folder.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     file: File,
-    entries: HashMap<PathBuf, Entry>,
+    /// Of each file, by the number of the picture in it.
+    entries: Known,
     /// Lines that later ones have made needless.
     stale: usize,
     path: PathBuf,
@@ -88,8 +110,7 @@ impl Ledger {
         while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
             whole = line.ends_with(b"\n");
             if let Ok(entry) = serde_json::from_slice::<Entry>(&line) {
-                let before = ledger.entries.insert(entry.path.clone(), entry);
-                ledger.stale += usize::from(before.is_some());
+                ledger.stale += keep(&mut ledger.entries, entry);
             }
             line.clear();
         }
@@ -103,9 +124,14 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// What is known of a file.
+    /// What is known of a file as a whole.
     pub(crate) fn entry(&self, path: &Path) -> Option<&Entry> {
-        self.entries.get(path)
+        self.frame(path, 0)
+    }
+
+    /// What is known of one of the pictures in a file.
+    pub(crate) fn frame(&self, path: &Path, frame: u32) -> Option<&Entry> {
+        self.entries.get(path)?.get(&frame)
     }
 
     /// Writes down what became of files. It is on the disk when this is over.
@@ -127,10 +153,7 @@ impl Ledger {
     pub(crate) fn note(&mut self, entries: Vec<Entry>) -> Result<(), LedgerError> {
         let failed = |error| LedgerError::Io(self.path.clone(), error);
         (&self.file).write_all(&lines(entries.iter()).map_err(failed)?).map_err(failed)?;
-        for entry in entries {
-            let before = self.entries.insert(entry.path.clone(), entry);
-            self.stale += usize::from(before.is_some());
-        }
+        self.stale += entries.into_iter().map(|entry| keep(&mut self.entries, entry)).sum::<usize>();
         Ok(())
     }
 
@@ -144,7 +167,7 @@ impl Ledger {
 
     /// Writes only what is of use, beside the file first: one of both is whole at any time.
     fn rewrite(&mut self) -> io::Result<()> {
-        let text = lines(self.entries.values())?;
+        let text = lines(self.entries.values().flat_map(BTreeMap::values))?;
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
         let new = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
@@ -175,7 +198,7 @@ mod tests {
 
     fn entry(path: &str, state: State) -> Entry {
         let reading = Reading { size: 1, mtime: 2, inode: 3, settings: 4 };
-        Entry { path: path.into(), state, reading, work: "w".to_owned(), outputs: vec!["o.png".into()] }
+        Entry { path: path.into(), frame: 0, state, reading, work: "w".to_owned(), outputs: vec!["o.png".into()] }
     }
 
     #[test]
@@ -190,6 +213,14 @@ mod tests {
         let again = Ledger::open(&path).unwrap();
         assert_eq!(again.entry(Path::new("a")), Some(&entry("a", State::Done)));
         assert_eq!(again.entries.len(), 2);
+        drop(again);
+        let mut ledger = Ledger::open(&path).unwrap();
+        ledger.add(vec![Entry { frame: 3, ..entry("a", State::Begun) }]).unwrap();
+        drop(ledger);
+        let again = Ledger::open(&path).unwrap();
+        assert_eq!(again.entry(Path::new("a")), Some(&entry("a", State::Done)));
+        assert_eq!(again.frame(Path::new("a"), 3).map(|entry| entry.state), Some(State::Begun));
+        assert_eq!(again.frame(Path::new("b"), 3), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) use ledger::LedgerError;
 pub(crate) use sidecar::Sidecar;
 
 use crate::{
+    args::Frames,
     batch::{Batch, Outcome, Wrong, exit_code},
     commands::upscale::Refused,
     pictures::Picture,
@@ -55,6 +56,8 @@ pub(crate) struct Manner {
     pub ignore_existing: bool,
     /// Whether to end once all that is there is done.
     pub once: bool,
+    /// Which pictures of files that hold several are made, each for itself; nothing for the first.
+    pub frames: Option<Frames>,
     /// A number that changes when what is asked for does.
     pub settings: u64,
 }
@@ -188,14 +191,7 @@ impl<'a> Watch<'a> {
     fn ignore_existing(&mut self) -> Result<(), LedgerError> {
         let Ok(files) = self.arrivals.present() else { return Ok(()) };
         let unknown = files.into_iter().filter(|file| self.ledger.entry(&file.path).is_none());
-        let ignored = unknown.map(|file| Entry {
-            path: file.path,
-            state: State::Ignored,
-            reading: file.reading,
-            work: String::new(),
-            outputs: Vec::new(),
-        });
-        let ignored: Vec<Entry> = ignored.collect();
+        let ignored = unknown.map(|file| Entry::whole(file.path, State::Ignored, file.reading)).collect();
         self.ledger.add(ignored)
     }
 
@@ -246,13 +242,33 @@ impl<'a> Watch<'a> {
         let picture = |file: &Arrived| {
             Picture::new(self.places.input.join(&file.path), file.path.parent().unwrap_or(Path::new("")).to_owned())
         };
-        let pictures: Vec<Picture> = files.iter().map(picture).collect();
-        let mut outcomes = Vec::new();
-        let account = Account::new(&mut self.ledger, &self.places, files);
+        let (mut pictures, mut shown) = (Vec::new(), Vec::new());
+        for (file, arrived) in files.iter().enumerate() {
+            let taken = match self.manner.frames {
+                Some(frames) => picture(arrived).unfolded(frames, &batch.limits).collect(),
+                None => vec![picture(arrived)],
+            };
+            shown.extend(taken.iter().map(|picture| (file, picture.frame)));
+            pictures.extend(taken);
+        }
+        // How many pictures of each file are still to be made, and what went wrong first.
+        let mut left = vec![0usize; files.len()];
+        let mut wrong: Vec<Option<Wrong>> = files.iter().map(|_| None).collect();
+        // Those that are taken apart have an account of their own beside those of their pictures.
+        let mut apart = vec![false; files.len()];
+        for &(file, frame) in &shown {
+            left[file] += 1;
+            apart[file] |= frame > 0;
+        }
+        let account = Account::new(&mut self.ledger, &self.places, files, &shown);
+        for file in (0..files.len()).filter(|&file| apart[file]) {
+            account.whole(file, State::Begun)?;
+        }
         let (terminal, counts) = (self.terminal, &mut self.counts);
         let mut broken = None;
         batch.work(terminal, self.stop, &pictures, &account, &mut |index, outcome| {
-            let settled = match &outcome {
+            let file = shown[index].0;
+            match outcome {
                 Outcome::Made(made) => {
                     made.notes.iter().for_each(|note| terminal.note(note));
                     for output in &made.outputs {
@@ -262,19 +278,22 @@ impl<'a> Watch<'a> {
                         "event": "done", "input": pictures[index].name(), "output": made.outputs, "seconds": made.seconds,
                     }));
                     counts.done += 1;
-                    account.done(index)
                 }
                 Outcome::Skipped(path) => {
                     terminal.event(json!({ "event": "skipped", "input": pictures[index].name(), "output": path }));
                     counts.known += 1;
-                    account.done(index)
                 }
-                Outcome::Failed(_) => Ok(()),
-            };
-            if let Err(error) = settled {
-                broken = Some(error);
+                Outcome::Failed(why) => {
+                    wrong[file].get_or_insert(why);
+                    return true;
+                }
             }
-            outcomes.push((index, outcome));
+            left[file] -= 1;
+            let settled = account.done(index).and_then(|()| match left[file] {
+                0 if apart[file] => account.whole(file, State::Done),
+                _ => Ok(()),
+            });
+            broken = settled.err();
             broken.is_none()
         });
         drop(account);
@@ -283,10 +302,12 @@ impl<'a> Watch<'a> {
         }
         self.ledger.flush()?;
         batch.kept.complain(self.terminal);
-        for (index, outcome) in outcomes {
-            match outcome {
-                Outcome::Failed(wrong) => self.wrong(&files[index], &wrong)?,
-                Outcome::Made(_) | Outcome::Skipped(_) => self.move_away(&files[index].path),
+        for ((file, left), wrong) in files.iter().zip(left).zip(wrong) {
+            match wrong {
+                Some(wrong) => self.wrong(file, &wrong)?,
+                None if left == 0 => self.move_away(&file.path),
+                // Somebody has stopped before its turn.
+                None => {}
             }
         }
         Ok(())
@@ -331,13 +352,7 @@ impl<'a> Watch<'a> {
     fn failed(&mut self, file: &Arrived, message: &str, code: u8) -> Result<(), LedgerError> {
         self.counts.failed += 1;
         self.terminal.event(json!({ "event": "failed", "input": file.path, "message": message, "code": code }));
-        self.ledger.add(vec![Entry {
-            path: file.path.clone(),
-            state: State::Failed,
-            reading: file.reading,
-            work: String::new(),
-            outputs: Vec::new(),
-        }])?;
+        self.ledger.add(vec![Entry::whole(file.path.clone(), State::Failed, file.reading)])?;
         self.move_away(&file.path);
         Ok(())
     }
