@@ -80,6 +80,6 @@ pub(crate) struct Pull {
 
 /// A time in seconds that is long enough for an answer.
 fn patience(text: &str) -> Result<Duration, String> {
-    let time = super::seconds(text)?;
+    let time = super::values::seconds(text)?;
     if time < Duration::from_millis(100) { Err("takes at least 0.1 seconds".to_owned()) } else { Ok(time) }
 }

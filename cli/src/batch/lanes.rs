@@ -121,8 +121,9 @@ impl Lanes<'_> {
                         self.show();
                     };
                     let picture = &self.pictures[index];
-                    let begun = job.begin(self.keeper, index);
+                    let (begun, told) = (job.begin(self.keeper, index), job.telling_of(picture));
                     let made = begun.and_then(|()| self.batch.make(&self.workshop, picture, &title, *job, &advance));
+                    let made = made.map_err(told);
                     self.estimate.finish(index);
                     made.map_or_else(Outcome::Failed, Outcome::Made)
                 }

@@ -54,6 +54,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Lets a failure that is about the copy of the picture speak of the picture.
+    pub(super) fn telling_of(&self, picture: &Picture) -> impl FnOnce(Wrong) -> Wrong + use<> {
+        telling_of(picture, self.copy.as_deref())
+    }
+
     /// Has it written down that the work begins.
     pub(super) fn begin(&self, keeper: &dyn Keeper, index: usize) -> Result<(), Wrong> {
         match &self.work {
@@ -179,20 +184,8 @@ impl Batch {
         Ok(Some(d.finish().to_string()))
     }
 
-    /// Makes the results of a picture.
+    /// Makes the results of a picture. What fails may speak of the copy of it: see [`Job::telling_of`].
     pub(super) fn make(
-        &self,
-        at: &Workshop<'_>,
-        picture: &Picture,
-        title: &str,
-        job: Job,
-        advance: &(dyn Fn(f64) + Sync),
-    ) -> Result<Made, Wrong> {
-        let told = telling_of(picture, job.copy.as_deref());
-        self.make_copy(at, picture, title, job, advance).map_err(told)
-    }
-
-    fn make_copy(
         &self,
         at: &Workshop<'_>,
         picture: &Picture,

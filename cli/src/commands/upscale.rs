@@ -67,7 +67,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refus
     let Chosen { graph, style, model } = chosen(terminal, args)?;
     refuse_devices(args)?;
     let mut controls = args.controls.clone();
-    let mut set = job::ron_settings(&args.change.set);
+    let mut set = job::ron_settings(&args.chosen.change.set);
     if let Some(model) = model {
         if controls.quality == Some(Quality::Low) {
             return Err(Refused::hint(
@@ -93,7 +93,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refus
     let wanted = Wanted {
         graph: &graph,
         style,
-        preset: args.change.preset.as_deref(),
+        preset: args.chosen.change.preset.as_deref(),
         controls: &controls,
         set,
         writing: &args.files.writing,
@@ -244,7 +244,7 @@ struct Model {
 
 /// `-n` names a model, a type or a graph; `--type` and `--graph` do the last two by their own names.
 fn chosen(terminal: &Terminal, args: &Upscale) -> Result<Chosen, Refused> {
-    let usual = backbone::graph(terminal, &args.graph, &args.controls.drawing, &args.change.set)?;
+    let usual = backbone::graph(terminal, &args.chosen.graph, &args.controls.drawing, &args.chosen.change.set)?;
     let style = args.controls.style;
     let Some(name) = &args.name else { return Ok(Chosen { graph: usual, style, model: None }) };
     if let Some(model) = model(args, name)? {
@@ -312,7 +312,8 @@ fn graph_of_model(args: &Upscale, usual: String) -> String {
         &args.controls;
     let numbers = [creativity, detail, resemblance].into_iter().any(Option::is_some);
     let faces = [preserve_faces, preserve_hands].into_iter().any(|on| on.is_some());
-    let more = mask.is_some() || steps.is_some() || style.is_some() || seed.is_some() || args.change.preset.is_some();
+    let more =
+        mask.is_some() || steps.is_some() || style.is_some() || seed.is_some() || args.chosen.change.preset.is_some();
     let alone = usual == backbone::EMBEDDED && !(numbers || faces || more);
     if alone { "faithful".to_owned() } else { usual }
 }

@@ -65,13 +65,13 @@ fn batch(terminal: &Terminal, args: &Args, sidecar: &Sidecar) -> Result<Batch, R
     let (style, preset) = match &sidecar.preset {
         Some(preset) => (None, Some(preset.as_str())),
         None if own => (None, None),
-        None => (args.controls.style, args.change.preset.as_deref()),
+        None => (args.controls.style, args.chosen.change.preset.as_deref()),
     };
-    let set = if own { Vec::new() } else { job::ron_settings(&args.change.set) };
+    let set = if own { Vec::new() } else { job::ron_settings(&args.chosen.change.set) };
     let none = crate::args::Controls::default();
     let graph = match &sidecar.graph {
         Some(graph) => graph.clone(),
-        None => backbone::graph(terminal, &args.graph, &args.controls.drawing, &args.change.set)?,
+        None => backbone::graph(terminal, &args.chosen.graph, &args.controls.drawing, &args.chosen.change.set)?,
     };
     let wanted = Wanted {
         graph: &graph,
