@@ -96,7 +96,8 @@ fn looks(_: &[Stamp]) -> Option<Digest> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::{fs::File, os::unix::fs::MetadataExt, thread, time::Duration};
