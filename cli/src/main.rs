@@ -7,6 +7,7 @@ mod cache;
 mod catalog;
 mod commands;
 mod date;
+mod device;
 mod download;
 mod explain;
 mod installed;
@@ -32,22 +33,20 @@ use std::{process::ExitCode, thread};
 fn main() -> ExitCode {
     // clap itself ends the program with 2 for wrong usage, and with 0 for help.
     let cli = Cli::parse();
-    let threads = match &cli.verb {
-        Verb::Upscale(args) => args.machine.threads,
-        Verb::Run(args) => args.machine.threads,
-        Verb::Watch(args) => args.machine.threads,
+    let machine = match &cli.verb {
+        Verb::Upscale(args) => Some(&args.machine),
+        Verb::Run(args) => Some(&args.machine),
+        Verb::Watch(args) => Some(&args.machine),
         _ => None,
     };
     let offline = match &cli.verb {
-        Verb::Upscale(args) => args.machine.offline,
-        Verb::Run(args) => args.machine.offline,
-        Verb::Watch(args) => args.machine.offline,
         Verb::Models(args) => args.offline,
-        _ => false,
+        _ => machine.is_some_and(|machine| machine.offline),
     };
     if offline {
         download::go_offline();
     }
+    let threads = machine.and_then(|machine| machine.threads);
     limit_threads(threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get())));
     engine::silence_contained();
     let terminal = terminal::Terminal::new(cli.talk);
@@ -60,6 +59,10 @@ fn main() -> ExitCode {
     }
     if let Err(message) = models::kernels::Isa::asked() {
         terminal.error(&message, Some("leave the variable out to use the best set"));
+        return ExitCode::from(2);
+    }
+    if let Some(Err(message)) = machine.map(|machine| device::choose(machine.gpu, &terminal)) {
+        terminal.error(&message, Some("leave out `-g`, or write `-g auto`"));
         return ExitCode::from(2);
     }
     ExitCode::from(match cli.verb {

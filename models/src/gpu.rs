@@ -21,14 +21,15 @@ static CHOSEN: OnceLock<Device> = OnceLock::new();
 /// Has all that [`Compute::here`] gives computed on a graphics processor, counted from 0. The first choice stays.
 ///
 /// # Errors
-/// [`Error::Device`] when the program was not built for any, or this one cannot be had.
+/// [`Error::Setting`] when the program was not built for any, [`Error::Device`] when this one cannot be had.
 pub fn choose(number: usize) -> Result<()> {
-    let device = match BUILT_FOR {
-        Some("CUDA") => Device::new_cuda(number)?,
-        Some(_) => Device::new_metal(number)?,
-        None => {
-            return Err(Error::Device { message: "this program was built for the processor alone".into() });
-        }
+    let device = if cfg!(feature = "cuda") {
+        Device::new_cuda(number)?
+    } else if cfg!(feature = "metal") {
+        Device::new_metal(number)?
+    } else {
+        let hint = "the program was built for the processor alone";
+        return Err(Error::Setting { name: "gpu", value: number.to_string(), hint });
     };
     CHOSEN.get_or_init(|| device);
     Ok(())

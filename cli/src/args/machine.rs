@@ -1,6 +1,6 @@
 //! How the machine is used, and what is shown.
 
-use super::values::{rectangle, size, threads};
+use super::values::{gpu, rectangle, size, threads};
 use clap::{Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
@@ -44,6 +44,20 @@ pub(crate) struct Machine {
     /// Threads; of LOAD:WORK:SAVE the middle counts [default: all cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
+    /// Graphics processor, counted from 0; -1 is none, auto the first where the program was built for them
+    #[arg(short, long, value_name = "ID", value_parser = gpu, default_value = "auto", allow_hyphen_values = true)]
+    pub gpu: Gpu,
+}
+
+/// A graphics processor to compute on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gpu {
+    /// The first one, where the program was built for any.
+    Auto,
+    /// The processor computes.
+    None,
+    /// This one.
+    Number(usize),
 }
 
 /// What is shown instead of the results, or beside them.

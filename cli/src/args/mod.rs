@@ -23,7 +23,7 @@ pub(crate) use controls::{Backbone, Controls, Drawing, Quality, Seed, Style};
 pub(crate) use files::{Bits, Files, OnExists, StripMetadata, Writing};
 pub(crate) use gather::{Frames, Gather, Unfold};
 pub(crate) use graph::{GraphVerb, Picture};
-pub(crate) use machine::{Machine, Numbers, Shown};
+pub(crate) use machine::{Gpu, Machine, Numbers, Shown};
 pub(crate) use models::{Models, ModelsVerb, Pull};
 pub(crate) use run::Run;
 pub(crate) use upscale::Upscale;
@@ -166,6 +166,6 @@ mod tests {
         let cli = Cli::try_parse_from(typed.split(' ')).expect("all letters are known");
         let Verb::Upscale(upscale) = cli.verb else { panic!("not upscale") };
         assert_eq!((upscale.controls.scale, upscale.machine.threads), (Some(4.0), Some(2)));
-        assert_eq!(upscale.gpu.as_deref(), Some("-1"));
+        assert_eq!(upscale.machine.gpu, Gpu::None);
     }
 }

@@ -31,9 +31,6 @@ pub(crate) struct Upscale {
     /// Model: a model file, a model that is kept by name, one of the types, or a shipped graph
     #[arg(short = 'n', long = "model-name", value_name = "NAME", help_heading = "Machine", allow_hyphen_values = true)]
     pub name: Option<String>,
-    /// Device: only `auto` and `-1`, which both mean the CPU
-    #[arg(short, long = "gpu", value_name = "ID", help_heading = "Machine", allow_hyphen_values = true)]
-    pub gpu: Option<String>,
     /// Folder that `-n` names a model file in, without its ending
     #[arg(short = 'm', long = "model-folder", value_name = "FOLDER", help_heading = "Machine", value_hint = ValueHint::DirPath, requires = "name")]
     pub model_folder: Option<PathBuf>,

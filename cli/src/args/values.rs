@@ -1,5 +1,6 @@
 //! Values in the forms in which they are typed.
 
+use super::machine::Gpu;
 use std::time::Duration;
 
 /// A time in seconds.
@@ -35,6 +36,15 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
             Ok((number * factor as f64) as u64)
         }
         _ => Err("a size is a number with MiB, GiB or TiB behind it".to_owned()),
+    }
+}
+
+/// A graphics processor.
+pub(super) fn gpu(text: &str) -> Result<Gpu, String> {
+    match text {
+        "auto" => Ok(Gpu::Auto),
+        "-1" => Ok(Gpu::None),
+        number => number.parse().map(Gpu::Number).map_err(|_| "takes a number from 0 on, -1 or auto".to_owned()),
     }
 }
 

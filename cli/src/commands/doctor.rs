@@ -29,6 +29,11 @@ pub(crate) fn run(terminal: &Terminal) -> u8 {
     let (peaks, fastest) = (speed::Peaks::measure(), Precision::fastest());
     let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| peaks.of(precision) / 1e9);
     line("peak", Ok(format!("{f32:.0} GFLOP/s in f32, {bf16:.0} in bf16; networks run in {}", fastest.name())));
+    let graphics = match models::gpu::BUILT_FOR {
+        Some(kind) => models::gpu::choose(0).map(|()| format!("computes by {kind}")).map_err(|error| error.to_string()),
+        None => Ok("none built in: everything runs on the processor".to_owned()),
+    };
+    line("graphics", graphics);
     if let Some(memory) = memory::available_here() {
         line("memory", Ok(format!("{} free", engine::bytes(memory))));
     }

@@ -65,7 +65,6 @@ impl Refused {
 
 fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refused> {
     let Chosen { graph, style, model } = chosen(terminal, args)?;
-    refuse_devices(args)?;
     let mut controls = args.controls.clone();
     let mut set = job::ron_settings(&args.chosen.change.set);
     if let Some(model) = model {
@@ -316,17 +315,6 @@ fn graph_of_model(args: &Upscale, usual: String) -> String {
         mask.is_some() || steps.is_some() || style.is_some() || seed.is_some() || args.chosen.change.preset.is_some();
     let alone = usual == backbone::EMBEDDED && !(numbers || faces || more);
     if alone { "faithful".to_owned() } else { usual }
-}
-
-/// Letters of realesrgan-ncnn that cannot be honoured are refused, never ignored.
-fn refuse_devices(args: &Upscale) -> Result<(), Refused> {
-    if let Some(gpu) = args.gpu.as_deref().filter(|gpu| !["auto", "-1"].contains(gpu)) {
-        return Err(Refused::hint(
-            format!("there is no device `{gpu}`: this version computes on the CPU"),
-            "leave out `-g`, or write `-g auto`",
-        ));
-    }
-    Ok(())
 }
 
 pub(crate) fn one_of(names: &[String]) -> String {
