@@ -39,8 +39,10 @@ pub(super) fn is_param(file: &[u8]) -> bool {
 
 /// A layer with numbers: the kind of it, and its tensors.
 enum Layer<'a> {
-    /// Weight and bias.
-    Convolution(Tensor<'a>, Tensor<'a>),
+    /// Weight and bias, and what the layer multiplies negative results by, if it does.
+    Convolution(Tensor<'a>, Tensor<'a>, Option<f32>),
+    /// Weight in PyTorch's order (in, out, rows, columns), and bias.
+    Deconvolution(Tensor<'a>, Tensor<'a>),
     /// Slopes.
     Prelu(Tensor<'a>),
 }
@@ -77,12 +79,13 @@ fn layer<'a>(line: &str, bin: &mut Bin<'a>) -> Said<Option<Layer<'a>>> {
     let mut count = || words.next().and_then(|word| word.parse::<usize>().ok()).ok_or_else(broken);
     let blobs = count()?.checked_add(count()?).ok_or_else(broken)?;
     let settings: Vec<(&str, &str)> = words.skip(blobs).filter_map(|word| word.split_once('=')).collect();
-    let setting = |number: &str, usual: usize| match settings.iter().find(|(key, _)| *key == number) {
-        Some((_, value)) => value.parse().map_err(|_| broken()),
+    let text = |number: &str| settings.iter().find(|(key, _)| *key == number).map(|(_, value)| *value);
+    let setting = |number: &str, usual: usize| match text(number) {
+        Some(value) => value.parse().map_err(|_| broken()),
         None => Ok(usual),
     };
     match kind {
-        "Convolution" => {
+        "Convolution" | "Deconvolution" => {
             let (outputs, kernel) = (setting("0", 0)?, setting("1", 0)?);
             let (high, bias, len) = (setting("11", kernel)?, setting("5", 0)?, setting("6", 0)?);
             if setting("8", 0)? != 0 {
@@ -97,16 +100,43 @@ fn layer<'a>(line: &str, bin: &mut Bin<'a>) -> Said<Option<Layer<'a>>> {
                 0 => Tensor::new(Dtype::F32, vec![outputs], bin.zeros(outputs)?)?,
                 _ => bin.plain(outputs, name)?,
             };
-            Ok(Some(Layer::Convolution(weight, bias)))
+            if kind == "Convolution" {
+                let slope = match setting("9", 0)? {
+                    0 => None,
+                    1 => Some(0.0),
+                    2 => Some(text("-23310").and_then(|list| list.split(',').nth(1)?.parse().ok()).ok_or_else(broken)?),
+                    other => return Err(format!("its layer `{name}` has the activation {other}, which is not read")),
+                };
+                return Ok(Some(Layer::Convolution(weight, bias, slope)));
+            }
+            let (stride, pad) = (setting("3", 1)?, setting("4", 0)?);
+            let same = setting("13", stride)? == stride && setting("14", pad)? == pad && setting("2", 1)? == 1;
+            let others = [setting("9", 0)?, setting("18", 0)?, setting("20", 0)?];
+            if (kernel, high, stride, pad) != (4, 4, 2, 3) || !same || others != [0; 3] {
+                return Err(format!(
+                    "its layer `{name}` is a `Deconvolution` of another kind than that of waifu2x: take the `.pth` of this model"
+                ));
+            }
+            Ok(Some(Layer::Deconvolution(swapped(&weight)?, bias)))
         }
         "PReLU" => Ok(Some(Layer::Prelu(bin.plain(setting("0", 0)?, name)?))),
         _ if PLAIN.contains(&kind) => Ok(None),
         _ => Err(format!(
-            "its layer `{name}` is a `{}`: of ncnn's models the families SRVGGNetCompact (realesr-*) and RRDBNet \
-             (realesrgan-*, ESRGAN) are read; take the `.pth` of this one",
+            "its layer `{name}` is a `{}`: of ncnn's models the families SRVGGNetCompact (realesr-*), RRDBNet \
+             (realesrgan-*, ESRGAN) and UpConv7 (waifu2x) are read; take the `.pth` of this one",
             kind.chars().take(40).collect::<String>()
         )),
     }
+}
+
+/// Weights (out, in, rows, columns) as (in, out, rows, columns): ncnn puts those of a deconvolution the other way round than PyTorch.
+fn swapped<'a>(weight: &Tensor<'_>) -> Said<Tensor<'a>> {
+    let &[outputs, inputs, high, wide] = weight.shape() else { return Err("a layer has no filters".into()) };
+    // The bytes are those of the file, so a second copy of them cannot be large.
+    let filter = weight.bytes().len() / (outputs * inputs).max(1);
+    let place = |i: usize| (i % outputs * inputs + i / outputs) * filter;
+    let values: Vec<u8> = (0..outputs * inputs).flat_map(|i| &weight.bytes()[place(i)..][..filter]).copied().collect();
+    Tensor::new(weight.numbers(), vec![inputs, outputs, high, wide], values)
 }
 
 /// What is left of the `.bin`.
@@ -150,15 +180,22 @@ impl<'a> Bin<'a> {
 
 /// Names for the layers: the families are told by the order of their layers.
 fn named(layers: Vec<Layer<'_>>) -> Said<BTreeMap<String, Tensor<'_>>> {
-    let names =
-        if layers.iter().any(|layer| matches!(layer, Layer::Prelu(_))) { compact(&layers) } else { rrdb(layers.len()) };
+    let any = |is: fn(&Layer<'_>) -> bool| layers.iter().any(is);
+    let names = if any(|layer| matches!(layer, Layer::Deconvolution(..))) {
+        upconv7(&layers)
+    } else if any(|layer| matches!(layer, Layer::Prelu(_))) {
+        compact(&layers)
+    } else {
+        rrdb(layers.len())
+    };
     let names = names.ok_or(
-        "its layers are in the order of no family that is read from ncnn (SRVGGNetCompact, RRDBNet): take the `.pth` of this model",
+        "its layers are in the order of no family that is read from ncnn (SRVGGNetCompact, RRDBNet, UpConv7): take the `.pth` \
+         of this model",
     )?;
     let mut named = BTreeMap::new();
     for (name, layer) in names.into_iter().zip(layers) {
         match layer {
-            Layer::Convolution(weight, bias) => {
+            Layer::Convolution(weight, bias, _) | Layer::Deconvolution(weight, bias) => {
                 named.insert(format!("{name}.weight"), weight);
                 named.insert(format!("{name}.bias"), bias);
             }
@@ -174,6 +211,14 @@ fn compact(layers: &[Layer<'_>]) -> Option<Vec<String>> {
     let turn = |(index, layer): (usize, &Layer<'_>)| matches!(layer, Layer::Prelu(_)) == (index % 2 == 1);
     let right = layers.len() % 2 == 1 && layers.iter().enumerate().all(turn);
     right.then(|| (0..layers.len()).map(|index| format!("body.{index}")).collect())
+}
+
+/// UpConv7: convolutions with one slope, and what enlarges. PyTorch counts the rectifiers between them, too.
+fn upconv7(layers: &[Layer<'_>]) -> Option<Vec<String>> {
+    let (Layer::Deconvolution(..), convs) = layers.split_last()? else { return None };
+    let right =
+        |layer: &Layer<'_>| matches!(layer, Layer::Convolution(_, _, Some(slope)) if (slope - 0.1).abs() < 1e-6);
+    convs.iter().all(right).then(|| (0..layers.len()).map(|index| format!("net.{}", 2 * index)).collect())
 }
 
 /// RRDBNet: three dense blocks of five convolutions in each block, one in front, one behind, and four that enlarge.

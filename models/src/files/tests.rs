@@ -57,8 +57,12 @@ fn pairs_of_ncnn_want_each_other() {
     let both = |param: &[u8], bin: &[u8]| Tensors::read("model", param, Some(bin)).unwrap_err().to_string();
     assert!(both(PARAM, &BIN[..BIN.len() - 1]).contains("cut off"));
     assert!(both(PARAM, &[BIN, b"1234"].concat()).contains("4 bytes more"));
-    let other = String::from_utf8(PARAM.to_vec()).unwrap().replace("PReLU", "Deconvolution");
-    assert!(both(other.as_bytes(), BIN).contains("`Deconvolution`"));
+    let renamed = |to: &str| String::from_utf8(PARAM.to_vec()).unwrap().replace("PReLU", to);
+    assert!(both(renamed("Pooling").as_bytes(), BIN).contains("`Pooling`"));
+    assert!(both(renamed("Deconvolution").as_bytes(), BIN).contains("cannot be read"));
+    let deconvolution = "7767517\n1 1\nDeconvolution a 1 1 b c 0=1 1=2 3=2 5=0 6=4\n";
+    let weights = [0u32.to_le_bytes(), [0; 4], [0; 4], [0; 4], [0; 4]].concat();
+    assert!(both(deconvolution.as_bytes(), &weights).contains("of another kind than that of waifu2x"));
     let huge = "7767517\n1 1\nConvolution a 1 1 b c 0=4000000000 1=3 6=0\n";
     assert!(both(huge.as_bytes(), BIN).contains("cannot be read"));
     let huge = "7767517\n1 1\nConvolution a 1 1 b c 0=4000000000 1=3 6=36000000000\n";

@@ -10,7 +10,12 @@ pub(crate) struct Upsample {
     /// Row by row.
     corners: [Corner; 4],
     channels: usize,
+    /// Share of the textbook's operations that is done.
+    share: f64,
 }
+
+/// One pixel of zeros on both sides; which two of the three patches in a row are meant, the shift of a corner says.
+const PATCH: Window = Window { kernel: 2, stride: 1, before: 1, after: 1 };
 
 /// What computes one of the four pixels.
 struct Corner {
@@ -43,7 +48,7 @@ impl Upsample {
             let conv = Conv2d::new(weights.compute(), &values, &bias, channels_in, Window::same(kernel))?;
             Ok(Corner { conv, shift: (0, 0) })
         };
-        Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
+        Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out, share: 1.0 })
     }
 
     /// Enlargement to the nearest pixel, then a 3x3 convolution with a padding of 1. Of the nine pixels that such a patch
@@ -85,23 +90,52 @@ impl Upsample {
                         }
                     }
                 };
-                // One pixel of zeros on both sides; which two of the three patches are meant, the shift says.
-                let window = Window { kernel: 2, stride: 1, before: 1, after: 1 };
-                let conv = Conv2d::by_rows(weights.compute(), &row, bias, channels_in, window)?;
+                let conv = Conv2d::by_rows(weights.compute(), &row, bias, channels_in, PATCH)?;
                 Ok(Corner { conv, shift: (dx, dy) })
             };
-            Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out })
+            let corners = [corner(0)?, corner(1)?, corner(2)?, corner(3)?];
+            Ok(Self { corners, channels: channels_out, share: 4.0 / 9.0 })
         })
+    }
+
+    /// A transposed convolution of 4x4 with a stride of 2 that gives twice the size (PyTorch's padding of 1): each pixel of the result
+    /// takes every second tap of rows and columns, over a 2x2 patch. Reads `{name}.weight` (in, out, 4, 4) and `{name}.bias`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshaped.
+    pub(crate) fn transposed(
+        weights: &Weights<'_>,
+        name: &str,
+        channels_in: usize,
+        channels_out: usize,
+    ) -> Result<Self> {
+        let bias = weights.tensor(&format!("{name}.bias"), &[channels_out])?;
+        let values = weights.tensor(&format!("{name}.weight"), &[channels_in, channels_out, 4, 4])?;
+        // The first of two pixels is made of its left neighbour's source by the last tap and its own by the second one.
+        let taps = |second: bool| if second { [2, 0] } else { [3, 1] };
+        let corner = |corner: usize| -> Result<Corner> {
+            let (dx, dy) = (corner % 2, corner / 2);
+            let row = |o: usize, row: &mut [f32]| {
+                for (i, patch) in row.chunks_exact_mut(4).enumerate() {
+                    let filter = &values[(i * channels_out + o) * 16..][..16];
+                    let places = taps(dy == 1).into_iter().flat_map(|y| taps(dx == 1).map(|x| y * 4 + x));
+                    patch.iter_mut().zip(places).for_each(|(value, place)| *value = filter[place]);
+                }
+            };
+            let conv = Conv2d::by_rows(weights.compute(), &row, &bias, channels_in, PATCH)?;
+            Ok(Corner { conv, shift: (dx, dy) })
+        };
+        Ok(Self { corners: [corner(0)?, corner(1)?, corner(2)?, corner(3)?], channels: channels_out, share: 1.0 })
     }
 
     /// Floating-point operations per input pixel, as textbooks count them: those of a convolution at the full size. The
     /// enlargement to the nearest pixel takes four ninths of that.
     pub(crate) fn flops(&self) -> f64 {
-        let done: f64 = self.corners.iter().map(|corner| corner.conv.flops()).sum();
-        if self.is_nearest() { done * 9.0 / 4.0 } else { done }
+        self.corners.iter().map(|corner| corner.conv.flops()).sum::<f64>() / self.share
     }
 
-    fn is_nearest(&self) -> bool {
+    /// Whether its corners see 2x2 pixels each.
+    fn in_patches(&self) -> bool {
         let [Corner { conv, .. }, ..] = &self.corners;
         conv.window.kernel == 2
     }
@@ -114,7 +148,7 @@ impl Upsample {
     /// What can be known, in pixels of the input: those whose four patches are all known.
     fn known(&self, input: Region) -> Region {
         let [Corner { conv, .. }, ..] = &self.corners;
-        input.convolved(if self.is_nearest() { Window::same(3) } else { conv.window })
+        input.convolved(if self.in_patches() { Window::same(3) } else { conv.window })
     }
 
     /// What has to be known of the input for a part of the result.

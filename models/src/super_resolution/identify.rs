@@ -2,7 +2,7 @@
 
 use super::{
     Network, craft, dat, denoisers, dncnn, espcn, fsrcnn, hat, imdn, omnisr, plksr, rlfn, rrdb, safmn, span, srvgg,
-    swinir,
+    swinir, upconv7,
 };
 use crate::files::Tensors;
 use crate::layers::Weights;
@@ -23,7 +23,7 @@ pub(crate) struct Architecture {
 }
 
 /// All of them; the more particular ones come first.
-const ARCHITECTURES: [&Architecture; 20] = [
+const ARCHITECTURES: [&Architecture; 21] = [
     &rrdb::ARCHITECTURE,
     &srvgg::ARCHITECTURE,
     &span::ARCHITECTURE,
@@ -38,6 +38,7 @@ const ARCHITECTURES: [&Architecture; 20] = [
     &hat::ARCHITECTURE,
     &swinir::ARCHITECTURE,
     &omnisr::ARCHITECTURE,
+    &upconv7::ARCHITECTURE,
     &denoisers::DRUNET,
     &denoisers::SCUNET,
     &dncnn::ARCHITECTURE,

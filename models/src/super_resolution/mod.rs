@@ -24,6 +24,7 @@ mod safmn;
 mod span;
 pub(crate) mod srvgg;
 mod swinir;
+mod upconv7;
 mod upsampler;
 
 pub use identify::architectures;

@@ -26,7 +26,7 @@ from spandrel.architectures.SCUNet import SCUNet
 from spandrel.architectures.SPAN import SPAN
 from spandrel.architectures.SwinIR import SwinIR
 
-from small_upscalers import Espcn, Fsrcnn, Imdn, Rlfn, SafmnPlus
+from small_upscalers import Espcn, Fsrcnn, Imdn, Rlfn, SafmnPlus, UpConv7
 
 LIMIT = 300_000
 ARCHITECTURES = {}
@@ -190,6 +190,11 @@ def fsrcnn_x4(g):
 @architecture
 def imdn_x3(g):
     return own(Imdn(16, 3, 4, 3), g)
+
+
+@architecture
+def upconv7_x2(g):
+    return own(UpConv7((6, 8, 10, 12, 34, 36)), g)
 
 
 @architecture

@@ -193,3 +193,17 @@ class Fsrcnn(nn.Module):
             (self(grey)[inner] - large[inner]).square().mean().backward()
             optimiser.step()
         return self
+
+
+class UpConv7(nn.Module):
+    """waifu2x: no layer pads, so the picture is continued by its outermost pixels first."""
+
+    def __init__(self, widths, colours=3):
+        super().__init__()
+        layers = []
+        for cin, cout in zip((colours, *widths), widths):
+            layers += [nn.Conv2d(cin, cout, 3), nn.LeakyReLU(0.1)]
+        self.net = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], colours, 4, stride=2, padding=3))
+
+    def forward(self, x):
+        return self.net(F.pad(x, (7, 7, 7, 7), mode="replicate"))

@@ -93,3 +93,37 @@ fn noise_is_removed() {
     println!("{before:.2} dB, {after:.2} dB");
     assert!(after > 32.0 && after > before + 10.0, "{before:.2} dB, {after:.2} dB");
 }
+
+/// A picture twice as large as it is known to be right: what the mean of each 2x2 pixels makes of it, and how far that is from the
+/// input, in dB. A picture that lies half a pixel off is far from it.
+#[test]
+fn waifu2x_enlarges_by_two_and_stays_in_place() {
+    let Some(data) = data() else { return };
+    let (width, height, rgb) = picture(&data.join("bench/kodak/23.png"));
+    let (wide, high) = (2 * width, 2 * height);
+    for (file, least) in [("scale2.0x_model.param", 51.0), ("noise1_scale2.0x_model.param", 51.0)] {
+        let net = network(&data.join("weights/waifu2x-upconv7-ncnn").join(file));
+        assert_eq!((net.architecture(), net.scale(), net.radius()), ("UpConv7 (waifu2x)", 2, Some(7)));
+        let out = run(&net, (width, height), &rgb, 256);
+        let plane = |c: usize| &out[c * wide * high..][..wide * high];
+        // The enlarged picture, moved by some of its pixels, made small again.
+        let small = |dx: usize, dy: usize| -> Vec<f32> {
+            let mean = |c: usize, x: usize, y: usize| {
+                let at = |x: usize, y: usize| plane(c)[y.min(high - 1) * wide + x.min(wide - 1)];
+                let (x, y) = (2 * x + dx, 2 * y + dy);
+                (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 4.0
+            };
+            (0..3 * width * height).map(|i| mean(i / (width * height), i % width, i / width % height)).collect()
+        };
+        let in_place = psnr((width, height), &small(0, 0), &rgb);
+        for moved in [small(1, 0), small(0, 1), small(1, 1)] {
+            assert!(psnr((width, height), &moved, &rgb) < in_place - 10.0, "{file}");
+        }
+        let means = [0, 1, 2].map(|c| {
+            let mean = |values: &[f32]| values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
+            255.0 * (mean(plane(c)) - mean(&rgb[c * width * height..][..width * height]))
+        });
+        println!("{file}: {in_place:.2} dB, colours moved by {means:.2?}");
+        assert!(in_place > least && means.iter().all(|moved| moved.abs() < 1.0), "{file}: {in_place:.2} {means:?}");
+    }
+}
