@@ -11,8 +11,8 @@ engine::node! {
     /// The embedded detector (SeetaFace's funnel cascade) finds frontal faces from about 20 pixels on and works on the
     /// brightness alone. Boxes reach from the eyebrows to the chin; `Guide` turns them into gentler settings.
     ///
-    /// With `model` another detector does the work: YuNet, which finds faces from 10 pixels on, turned ones too, or BlazeFace, out of a
-    /// file or imported. Large pictures are looked at in several sizes and part by part.
+    /// With `model` another detector does the work: YuNet, which finds faces from 10 pixels on, turned ones too, or BlazeFace, RetinaFace
+    /// or Ultra-Light, out of a file or imported. Large pictures are looked at in several sizes and part by part.
     pub struct FaceDetect, version 2 {
         /// Picture to search.
         image: In<Image>,

@@ -94,7 +94,7 @@ impl Block {
     fn run(&self, input: &Map, pool: &mut Pool) -> Result<Map> {
         let mut each = self.each.run(input, pool)?;
         if self.halving {
-            let second = each.every_second(pool)?;
+            let second = each.every_second(1, pool)?;
             pool.give(std::mem::replace(&mut each, second));
         }
         let mut out = self.mixed.run(&each, Then::NOTHING, pool)?;

@@ -2,7 +2,11 @@
 
 mod blaze;
 mod faces;
+mod priors;
 mod pyramid;
+mod retinaface;
+mod separable;
+mod slim;
 mod yunet;
 
 use crate::files::Tensors;
@@ -107,7 +111,8 @@ impl Detector for Brought {
 }
 
 /// Names of the networks that [`detector`] reads.
-pub const DETECTORS: [&str; 3] = ["YuNet", "BlazeFace", "BlazePalm"];
+pub const DETECTORS: [&str; 6] =
+    ["YuNet", "BlazeFace", "BlazePalm", "RetinaFace (MobileNet 0.25)", "RetinaFace (slim)", "Ultra-Light"];
 
 /// Which network tensors are for, one of [`DETECTORS`], and what it finds. `None` when they are for no detector.
 pub fn detector_of(tensors: &Tensors<'_>) -> Option<(&'static str, Kind)> {
@@ -117,13 +122,15 @@ pub fn detector_of(tensors: &Tensors<'_>) -> Option<(&'static str, Kind)> {
         Some((DETECTORS[1], Kind::Faces))
     } else if blaze::BlazePalm::fits(tensors) {
         Some((DETECTORS[2], Kind::Hands))
+    } else if retinaface::RetinaFace::fits(tensors) {
+        Some((DETECTORS[3], Kind::Faces))
     } else {
-        None
+        slim::Slim::fits(tensors).map(|name| (name, Kind::Faces))
     }
 }
 
-/// The detector of a file: YuNet or BlazeFace out of PyTorch's files, BlazePalm out of its ONNX file, or any of them out of
-/// safetensors with the same names. `name` is what errors call it, `digest` that of the file.
+/// The detector of a file: one of [`DETECTORS`] out of PyTorch's files, YuNet, BlazePalm and Ultra-Light out of their ONNX files, or any
+/// of them out of safetensors with the same names. `name` is what errors call it, `digest` that of the file.
 ///
 /// # Errors
 /// When the tensors are for no detector, or one of them is missing, misshaped or not finite.
@@ -136,6 +143,10 @@ pub fn detector(name: &str, tensors: Tensors<'_>, digest: [u8; 32], compute: Com
     let sight: Box<dyn Sight> = match network {
         "YuNet" => Box::new(yunet::Yunet::load(&weights(tensors))?),
         "BlazeFace" => Box::new(blaze::BlazeFace::load(&weights(tensors.clone()), &tensors)?),
+        "RetinaFace (MobileNet 0.25)" => Box::new(retinaface::RetinaFace::load(&weights(tensors))?),
+        "RetinaFace (slim)" | "Ultra-Light" => {
+            Box::new(slim::Slim::load(&weights(slim::Slim::renamed(tensors.clone())), &tensors)?)
+        }
         _ => Box::new(blaze::BlazePalm::load(&weights(blaze::BlazePalm::renamed(tensors)))?),
     };
     Ok(Box::new(Brought { sight, kind, digest }))

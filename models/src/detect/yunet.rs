@@ -41,7 +41,8 @@ struct Unit {
 
 /// What is told of each place of one size.
 struct Head {
-    shared: Unit,
+    /// What comes before all of it; nothing in the narrow network.
+    shared: Vec<Unit>,
     class: Unit,
     object: Unit,
     boxes: Unit,
@@ -49,14 +50,18 @@ struct Head {
 }
 
 impl Unit {
-    /// With a batch normalisation and a rectifier behind it where the file has them.
+    /// With a rectifier behind it, and a batch normalisation where the file has one: ONNX files have it in the weights.
     fn load(weights: &Weights<'_>, name: &str, inputs: usize) -> Result<Self> {
+        Ok(Self { rectified: true, ..Self::plain(weights, name, inputs)? })
+    }
+
+    /// The same without the rectifier.
+    fn plain(weights: &Weights<'_>, name: &str, inputs: usize) -> Result<Self> {
         let mixed = Conv2d::found(weights, &format!("{name}.conv1"), inputs)?;
         let norm = format!("{name}.bn");
-        let rectified = weights.has(&format!("{norm}.weight"));
-        let norm = rectified.then_some((norm.as_str(), EPSILON));
+        let norm = weights.has(&format!("{norm}.weight")).then_some((norm.as_str(), EPSILON));
         let each = Depthwise::normalised(weights, &format!("{name}.conv2"), norm, mixed.channels(), 3)?;
-        Ok(Self { mixed, each, rectified })
+        Ok(Self { mixed, each, rectified: false })
     }
 
     fn run(&self, input: &Map, pool: &mut Pool) -> Result<Map> {
@@ -72,7 +77,12 @@ impl Unit {
 
 impl Head {
     fn load(weights: &Weights<'_>, level: usize, inputs: usize) -> Result<Self> {
-        let shared = Unit::load(weights, &format!("bbox_head.multi_level_share_convs.{level}.0"), inputs)?;
+        let name = format!("bbox_head.multi_level_share_convs.{level}.");
+        let (mut shared, mut inputs) = (Vec::new(), inputs);
+        for number in 0..weights.count(&name, ".conv1.weight") {
+            shared.push(Unit::load(weights, &format!("{name}{number}"), inputs)?);
+            inputs = shared[number].mixed.channels();
+        }
         let unit = |what: &str, outputs: usize| {
             let name = format!("bbox_head.multi_level_{what}.{level}");
             let weight = format!("{name}.conv1.weight");
@@ -80,7 +90,7 @@ impl Head {
             if found.first() != Some(&outputs) {
                 return Err(weights.misshaped(&weight, found, format!("{outputs} output channels")));
             }
-            Unit::load(weights, &name, shared.mixed.channels())
+            Unit::plain(weights, &name, inputs)
         };
         let (class, object, boxes, points) = (unit("cls", 1)?, unit("obj", 1)?, unit("bbox", 4)?, unit("kps", 10)?);
         Ok(Self { shared, class, object, boxes, points })
@@ -88,9 +98,13 @@ impl Head {
 
     /// The faces of a map whose pixels lie `stride` pixels from one to the next.
     fn faces(&self, map: &Map, stride: usize, pool: &mut Pool) -> Result<Vec<Found>> {
-        let shared = self.shared.run(map, pool)?;
-        let [class, object, boxes, points] =
-            [&self.class, &self.object, &self.boxes, &self.points].map(|unit| unit.run(&shared, pool));
+        let mut shared: Option<Map> = None;
+        for unit in &self.shared {
+            let next = unit.run(shared.as_ref().unwrap_or(map), pool)?;
+            shared.replace(next).into_iter().for_each(|map| pool.give(map));
+        }
+        let [class, object, boxes, points] = [&self.class, &self.object, &self.boxes, &self.points]
+            .map(|unit| unit.run(shared.as_ref().unwrap_or(map), pool));
         let (class, object, boxes, points) = (class?, object?, boxes?, points?);
         let (width, height, stride) = (map.region.width(), map.region.height(), stride as f32);
         let mut found = Vec::new();
@@ -116,7 +130,7 @@ impl Head {
                 });
             }
         }
-        [shared, class, object, boxes, points].into_iter().for_each(|map| pool.give(map));
+        [class, object, boxes, points].into_iter().chain(shared).for_each(|map| pool.give(map));
         Ok(found)
     }
 }
@@ -132,7 +146,8 @@ impl Yunet {
         let stride = Window { kernel: 3, stride: 2, before: 1, after: 1 };
         let width = weights.width(&format!("{name}.conv1.weight"))?;
         let norm = format!("{name}.bn1");
-        let first = Conv2d::normalised(&weights, &format!("{name}.conv1"), Some((&norm, EPSILON)), 3, width, stride)?;
+        let norm = weights.has(&format!("{norm}.weight")).then_some((norm.as_str(), EPSILON));
+        let first = Conv2d::normalised(&weights, &format!("{name}.conv1"), norm, 3, width, stride)?;
         let mut stages = vec![vec![Unit::load(&weights, &format!("{name}.conv2"), width)?]];
         let mut channels = stages[0][0].mixed.channels();
         for stage in 1..weights.count("backbone.model", ".conv2.conv1.weight") {

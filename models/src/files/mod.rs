@@ -6,7 +6,7 @@
 //! | PyTorch (`.pth`, `.pt`, `.ckpt`), zip | the signature of zip | `zip`, `pickle`, `torch` |
 //! | PyTorch before 1.6 | the magic number that its first pickle holds | `pickle`, `torch` |
 //! | ncnn (`.param` and `.bin`) | the magic number of the `.param` | `ncnn` |
-//! | ONNX | the graph in its first fields | `protobuf`, `onnx` |
+//! | ONNX | the graph in its first fields | `protobuf`, `onnx`, `yunet_onnx` |
 //!
 //! What a header claims is compared with the length of the file before any memory is spent on it. Values stay where they lie
 //! in the file wherever they lie there in one piece.
@@ -21,6 +21,7 @@ mod protobuf;
 #[cfg(test)]
 mod tests;
 mod torch;
+mod yunet_onnx;
 mod zip;
 
 use std::borrow::Cow;

@@ -1,15 +1,18 @@
-//! The initialisers of an ONNX file, by name. The graph itself is not looked at: what network they belong to is told by their
-//! names and shapes, as with every other file.
+//! The initialisers of an ONNX file, by name: what network they belong to is told by their names and shapes, as with every other
+//! file. Programs that write such files fold batch normalisations into convolutions and number the results; where the order of the
+//! convolutions in the graph tells a network, its tensors get the names that they have in PyTorch.
 
 use std::collections::BTreeMap;
 
 use safetensors::Dtype;
 
 use super::protobuf::{Field, fields, number};
-use super::{Said, Tensor};
+use super::{Said, Tensor, yunet_onnx};
 
 /// Field of a model that holds the graph.
 const GRAPH: u64 = 7;
+/// Field of a graph that holds a node.
+const NODE: u64 = 1;
 /// Field of a graph that holds an initialiser.
 const INITIALISER: u64 = 5;
 
@@ -34,16 +37,40 @@ pub(super) fn is_tensorflow(file: &[u8]) -> bool {
 
 /// The tensors of the file.
 pub(super) fn read(file: &[u8]) -> Said<BTreeMap<String, Tensor<'_>>> {
-    let mut named = BTreeMap::new();
+    let (mut named, mut convolutions) = (BTreeMap::new(), Vec::new());
     for field in fields(file) {
         let (GRAPH, Field::Bytes(graph)) = field? else { continue };
         for field in fields(graph) {
-            let (INITIALISER, Field::Bytes(tensor)) = field? else { continue };
-            let (name, tensor) = initialiser(tensor)?;
-            named.insert(name, tensor);
+            match field? {
+                (NODE, Field::Bytes(node)) => convolutions.extend(convolution(node)?),
+                (INITIALISER, Field::Bytes(tensor)) => {
+                    let (name, tensor) = initialiser(tensor)?;
+                    named.insert(name, tensor);
+                }
+                _ => {}
+            }
         }
     }
-    Ok(named)
+    Ok(yunet_onnx::named(&named, &convolutions).unwrap_or(named))
+}
+
+/// The names of the weights and the bias of a convolution.
+pub(super) type Convolution<'a> = [&'a str; 2];
+
+/// What a node convolves with; nothing when it is of another kind, or has no bias. Nodes stand in the order in which they are
+/// computed.
+fn convolution(node: &[u8]) -> Said<Option<Convolution<'_>>> {
+    let (mut inputs, mut convolves) = (Vec::new(), false);
+    for field in fields(node) {
+        match field? {
+            (1, Field::Bytes(input)) if inputs.len() < 4 => inputs.push(input),
+            (4, Field::Bytes(kind)) => convolves = kind == b"Conv",
+            _ => {}
+        }
+    }
+    let [_, weight, bias] = inputs[..] else { return Ok(None) };
+    let names = std::str::from_utf8(weight).ok().zip(std::str::from_utf8(bias).ok());
+    Ok(names.filter(|_| convolves).map(|(weight, bias)| [weight, bias]))
 }
 
 /// An initialiser with its name.

@@ -7,6 +7,7 @@ mod compute;
 mod conv2d;
 mod dense;
 mod depthwise;
+mod dilated;
 mod embedding;
 mod join;
 mod low_rank;

@@ -117,18 +117,18 @@ impl Map {
         })
     }
 
-    /// Every second pixel of each axis, from the second one on: what a convolution with a stride of 2 gives that pads as TensorFlow
-    /// does, out of the same with a stride of 1.
+    /// Every second pixel of each axis, from pixel `first` on: what a convolution with a stride of 2 gives, out of the same with a stride
+    /// of 1. That is 0 where one pixel in front is padding (PyTorch), and 1 where none is (TensorFlow, which pads behind the end).
     ///
     /// # Errors
     /// As [`Map::bilinear`].
-    pub(crate) fn every_second(&self, pool: &mut Pool) -> Result<Self> {
+    pub(crate) fn every_second(&self, first: usize, pool: &mut Pool) -> Result<Self> {
         let from = self.size();
-        self.of_size((from.0 / 2, from.1 / 2), pool, |y, row| {
-            let line = self.pixels(0, 2 * y + 1, from.0);
-            for (out, pair) in row.chunks_exact_mut(self.channels).zip(line.chunks_exact(2 * self.channels)) {
-                out.copy_from_slice(&pair[self.channels..]);
-            }
+        let count = |of: usize| of.saturating_sub(first).div_ceil(2);
+        self.of_size((count(from.0), count(from.1)), pool, |y, row| {
+            let line = self.pixels(first, 2 * y + first, from.0 - first);
+            let pixels = line.chunks_exact(self.channels).step_by(2);
+            row.chunks_exact_mut(self.channels).zip(pixels).for_each(|(out, pixel)| out.copy_from_slice(pixel));
         })
     }
 
