@@ -46,6 +46,16 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// The tensors of the file are for nothing that is used here.
+    #[error("model file `{file}`: {message}{more}")]
+    Unused {
+        /// The model.
+        file: String,
+        /// What it is, in a line.
+        message: String,
+        /// What would be known, and what was found instead, if that helps.
+        more: String,
+    },
     /// A tensor that the network needs is not in the file.
     #[error("model file `{file}` has no tensor `{tensor}`")]
     TensorMissing {

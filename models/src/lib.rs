@@ -29,6 +29,7 @@ pub mod super_resolution;
 #[cfg(test)]
 mod testing;
 mod tiles;
+mod unused;
 mod watch;
 
 pub use backbone::Backbone;

@@ -129,16 +129,26 @@ pub fn detector_of(tensors: &Tensors<'_>) -> Option<(&'static str, Kind)> {
     }
 }
 
+/// The same, with an error that says what is known when they are for no detector. `name` is what the error calls the file.
+fn known(name: &str, tensors: &Tensors<'_>) -> Result<(&'static str, Kind)> {
+    detector_of(tensors).ok_or_else(|| {
+        let told = crate::unused::told(tensors).map(|told| format!("it holds {told}"));
+        let message = told.unwrap_or_else(|| "it is for no detector that is known here".into());
+        Error::Unused {
+            file: name.into(),
+            message,
+            more: format!("; detectors that are known: {}", DETECTORS.join(", ")),
+        }
+    })
+}
+
 /// The detector of a file: one of [`DETECTORS`] out of PyTorch's files, YuNet, BlazePalm and Ultra-Light out of their ONNX files, or any
 /// of them out of safetensors with the same names. `name` is what errors call it, `digest` that of the file.
 ///
 /// # Errors
 /// When the tensors are for no detector, or one of them is missing, misshaped or not finite.
 pub fn detector(name: &str, tensors: Tensors<'_>, digest: [u8; 32], compute: Compute) -> Result<Box<dyn Detector>> {
-    let Some((network, kind)) = detector_of(&tensors) else {
-        let message = format!("it is for no detector that is known here; these are: {}", DETECTORS.join(", "));
-        return Err(Error::Weights { file: name.into(), message });
-    };
+    let (network, kind) = known(name, &tensors)?;
     let weights = |tensors| Weights::of(name, tensors).on(compute).on_processor();
     let sight: Box<dyn Sight> = match network {
         "YuNet" => Box::new(yunet::Yunet::load(&weights(tensors))?),

@@ -89,7 +89,11 @@ pub(super) fn identify<'a>(name: &str, tensors: Tensors<'a>) -> Result<(&'static
             }
         }
     }
-    Err(Error::Weights { file: name.into(), message: unknown(nearest, &tensors) })
+    let (message, more) = match crate::unused::told(&tensors) {
+        Some(told) => (format!("it holds {told}"), String::new()),
+        None => unknown(nearest, &tensors),
+    };
+    Err(Error::Unused { file: name.into(), message, more })
 }
 
 /// Signs that are not there.
@@ -98,24 +102,25 @@ fn missing<'t>(architecture: &Architecture, tensors: &'t Tensors<'_>) -> impl It
     signs.iter().copied().filter(|sign| tensors.get(sign).is_none())
 }
 
-/// What to say of a file that is for no network that is known.
-fn unknown(nearest: Option<(usize, &Architecture, Vec<&str>)>, tensors: &Tensors<'_>) -> String {
+/// What to say of a file that is for no network that is known: in a line, and more.
+fn unknown(nearest: Option<(usize, &Architecture, Vec<&str>)>, tensors: &Tensors<'_>) -> (String, String) {
     let listed = |names: &mut dyn Iterator<Item = String>| names.take(LISTED).collect::<Vec<_>>().join(", ");
     let has = |name: &str| format!("`{name}` {:?}", tensors.get(name).map_or(&[][..], |tensor| tensor.shape()));
     let first = listed(&mut tensors.names().map(has));
-    let near = match nearest {
-        Some((share, architecture, lacking)) if share > 0 && !lacking.is_empty() => format!(
-            "the nearest is {}, which would have {}",
-            architecture.name,
-            listed(&mut lacking.iter().map(|name| format!("`{name}`")))
-        ),
-        Some((share, architecture, _)) if share > 0 => {
-            format!("the nearest is {}, whose tensors have other shapes", architecture.name)
+    let near = |architecture: &Architecture| format!("; the nearest is {}", architecture.name);
+    let (near, differs) = match nearest {
+        Some((share, architecture, lacking)) if share > 0 && !lacking.is_empty() => {
+            let lacking = listed(&mut lacking.iter().map(|name| format!("`{name}`")));
+            (near(architecture), format!(", which would have {lacking}"))
         }
-        _ => format!("these are: {}", architectures().collect::<Vec<_>>().join(", ")),
+        Some((share, architecture, _)) if share > 0 => {
+            (near(architecture), ", whose tensors have other shapes".to_owned())
+        }
+        _ => (String::new(), format!("; these are: {}", architectures().collect::<Vec<_>>().join(", "))),
     };
-    format!(
-        "it is for no network that is known here; {near}; its {} tensors begin with {first}",
-        tensors.names().count()
+    let count = tensors.names().count();
+    (
+        format!("it is for no network that is known here{near}"),
+        format!("{differs}; its {count} tensors begin with {first}"),
     )
 }

@@ -32,7 +32,7 @@ pub(super) fn run(terminal: &Terminal, folder: &Path) -> u8 {
         }
         let found = ModelFile::read(path)
             .map_err(|failure| failure.message)
-            .and_then(|file| identified(&file).map_err(|error| error.to_string()));
+            .and_then(|file| identified(&file).map_err(in_a_line));
         let (network, scale, text) = match found {
             Ok(found) => (Some(found.network), found.scale, found.about),
             Err(message) => (None, None, format!("not used: {}", without_name(&message))),
@@ -47,6 +47,14 @@ pub(super) fn run(terminal: &Terminal, folder: &Path) -> u8 {
         print(&format!("{known} of {} files hold a model that can be used", files.len()));
     }
     0
+}
+
+/// What is wrong with a file, in a line: what would be known instead tells `import`.
+fn in_a_line(error: models::Error) -> String {
+    match error {
+        models::Error::Unused { message, .. } => message,
+        other => other.to_string(),
+    }
 }
 
 /// A message without the file that it begins with.
