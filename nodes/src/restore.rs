@@ -5,7 +5,7 @@ use crate::{
     upscale,
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
+    Blame, Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
     digest::Digest,
     value::{Damage, Image},
 };
@@ -21,12 +21,12 @@ engine::node! {
     /// is for what comes before other nodes, or for restoring alone.
     ///
     /// With `model` another network does it: one that does not enlarge, such as a DnCNN, out of a file (see `Upscale`). It is not told
-    /// the damage, and runs whether the picture is to be restored or not.
+    /// the damage, which need not be measured then, and runs whether the picture is to be restored or not.
     pub struct Restore, version 1 {
         /// Picture to restore.
         image: In<Image>,
-        /// What was measured of its damage.
-        damage: In<Damage>,
+        /// What was measured of its damage; the embedded network needs it.
+        damage: Option<In<Damage>>,
         /// Another network than the embedded one: the name of a model that is kept, or a file. Empty is the embedded one.
         #[schemars(extend("x-outside" = true))]
         model: String,
@@ -97,24 +97,32 @@ impl Node for Restore {
     }
 
     fn check(&self) -> Vec<Failure> {
-        match self.strength {
-            Scalar::Given(strength) => check_strength(strength).err().into_iter().collect(),
-            Scalar::Wire(_) => Vec::new(),
-        }
+        let strength = match self.strength {
+            Scalar::Given(strength) => check_strength(strength).err(),
+            Scalar::Wire(_) => None,
+        };
+        let unmeasured = self.model.is_empty() && self.damage.is_none();
+        strength.into_iter().chain(unmeasured.then(|| damage_missing(Blame::Graph))).collect()
     }
 
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Image> {
         let image = cx.get(&self.image)?;
-        let damage = cx.get(&self.damage)?;
+        let damage = cx.optional(&self.damage)?;
         let strength = cx.number(&self.strength)?;
         check_strength(strength)?;
-        let brought = self.brought(self.precision.within(cx))?;
-        if strength == 0.0 || (brought.is_none() && !damage.restore) {
+        if strength == 0.0 {
             return Ok((*image).clone());
         }
-        let mut rgb = match brought {
+        let mut rgb = match self.brought(self.precision.within(cx))? {
             Some(brought) => brought.run(cx, &image, 1, self.tile)?,
-            None => upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile, self.precision)?,
+            None => {
+                // A wire to an input of the graph may turn out to bring nothing.
+                let damage = damage.ok_or_else(|| damage_missing(Blame::Input))?;
+                if !damage.restore {
+                    return Ok((*image).clone());
+                }
+                upscale::enlarge(cx, &image, Some(&damage), Factor::X1, self.tile, self.precision)?
+            }
         };
         if strength < 1.0 {
             let share = strength as f32;
@@ -130,9 +138,31 @@ impl Node for Restore {
     }
 }
 
+/// Nobody says what is to be restored.
+fn damage_missing(blame: Blame) -> Failure {
+    Failure::new(blame, "without `model` the embedded network restores, which has to be told the damage")
+        .at("damage")
+        .hint("wire a `DegradeDetect` to `damage`, or name a `model`")
+}
+
 fn check_strength(strength: f64) -> NodeResult<()> {
     if !(0.0..=1.0).contains(&strength) {
         bail!(strength, "`strength` cannot be {}", strength; hint: "use 0 (keep the picture) to 1 (restore it fully)");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_damage_is_wanted_by_the_embedded_network_alone() {
+        let failures = Restore::default().check();
+        assert_eq!(failures.len(), 1);
+        assert_eq!((failures[0].blame, failures[0].field.as_deref()), (Blame::Graph, Some("damage")));
+        assert!(failures[0].hint.as_deref().is_some_and(|hint| hint.contains("DegradeDetect")));
+        let brought = Restore { model: "dncnn".into(), ..Restore::default() };
+        assert!(brought.check().is_empty());
+    }
 }
