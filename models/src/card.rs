@@ -1,5 +1,8 @@
 //! What there is to say about a model.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use crate::{Precision, Result};
 
 /// What `upweave models list` says about a model.
@@ -39,8 +42,17 @@ pub fn digests() -> [(&'static str, [u8; 32]); 3] {
     [("faithful", faithful), ("detail", detail), ("faces", crate::faces_digest())]
 }
 
-/// The names of the networks that this process has unpacked so far.
+/// The kinds of networks that were made of files.
+static BROUGHT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+/// Writes down that a network of this kind is made of a file.
+pub(crate) fn unpacks(kind: &'static str) {
+    BROUGHT.lock().unwrap_or_else(PoisonError::into_inner).insert(kind);
+}
+
+/// The names of the networks that this process has unpacked so far, and the kinds of those that it has made of files.
 pub fn unpacked() -> Vec<&'static str> {
     let all = [("faithful", crate::Faithful::is_unpacked()), ("detail", crate::Detail::is_unpacked())];
-    all.into_iter().filter(|(_, unpacked)| *unpacked).map(|(name, _)| name).collect()
+    let brought = BROUGHT.lock().unwrap_or_else(PoisonError::into_inner);
+    all.into_iter().filter(|(_, unpacked)| *unpacked).map(|(name, _)| name).chain(brought.iter().copied()).collect()
 }

@@ -36,7 +36,7 @@ pub use backbone::Backbone;
 pub use bicubic::bicubic;
 pub use card::{Card, cards, digests, unpacked};
 pub use detail::{Detail, Sampling, Style, residual_scale};
-pub use detect::{Detector, Found, detector, detector_of, faces, faces_digest, hands};
+pub use detect::{Detector, Found, detector, detector_kind, detector_of, faces, faces_digest, hands};
 pub use error::{Error, Result};
 pub use faithful::Faithful;
 pub use half::bf16;

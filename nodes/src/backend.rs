@@ -50,9 +50,14 @@ impl Precision {
         Compute::here(self.told())
     }
 
-    /// A network out of a file in these numbers, and the digest of the file.
-    pub(crate) fn brought(self, model: &str) -> NodeResult<(Arc<SuperResolution>, Digest)> {
+    /// A network out of a file in these numbers.
+    pub(crate) fn brought(self, model: &str) -> NodeResult<Arc<SuperResolution>> {
         files::network(model, self.compute())
+    }
+
+    /// What results of a network out of a file depend on in these numbers. The network is not made for this.
+    pub(crate) fn outside(self, model: &str) -> NodeResult<Vec<Digest>> {
+        Ok(vec![files::network_digest(model)?, self.family()])
     }
 
     /// Bytes of a number.
@@ -107,7 +112,15 @@ pub(crate) fn failure(error: models::Error) -> Failure {
 /// # Errors
 /// When there is no such model, or it holds no network that is known.
 pub fn model_scale(model: &str) -> NodeResult<u32> {
-    Ok(Precision::Auto.brought(model)?.0.scale())
+    Ok(Precision::Auto.brought(model)?.scale())
+}
+
+/// Makes sure that a model of the user's holds a network that is known, as far as the names of its tensors tell.
+///
+/// # Errors
+/// When there is no such model, or it holds none.
+pub fn known_model(model: &str) -> NodeResult<()> {
+    files::network_digest(model).map(|_| ())
 }
 
 /// The digest of a model file, as the engine counts it.

@@ -6,7 +6,6 @@ use crate::{
 };
 use engine::{
     Blame, Cx, Failure, NodeResult,
-    digest::Digest,
     value::{Image, Size},
 };
 use models::SuperResolution;
@@ -18,20 +17,12 @@ const MOST_PASSES: u32 = 4;
 /// A network of a file, and how often it runs for a factor.
 pub(crate) struct Brought {
     network: Arc<SuperResolution>,
-    digest: Digest,
-    precision: Precision,
 }
 
 impl Brought {
     /// The network that a `model` names.
     pub(crate) fn new(model: &str, precision: Precision) -> NodeResult<Self> {
-        let (network, digest) = precision.brought(model)?;
-        Ok(Self { network, digest, precision })
-    }
-
-    /// What results depend on.
-    pub(crate) fn outside(&self) -> Vec<Digest> {
-        vec![self.digest, self.precision.family()]
+        Ok(Self { network: precision.brought(model)? })
     }
 
     /// How much larger one pass makes a picture.

@@ -42,7 +42,7 @@ mod text;
 mod tile;
 mod upscale;
 
-pub use backend::{Precision, model_scale};
+pub use backend::{Precision, known_model, model_scale};
 pub use diffuse::Style;
 pub use named::Named;
 

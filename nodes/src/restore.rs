@@ -66,10 +66,10 @@ impl Node for Restore {
     }
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
-        Ok(match self.brought(self.precision)? {
-            Some(brought) => brought.outside(),
-            None => vec![backend::digest(Faithful::embedded_digest()), self.precision.family()],
-        })
+        if self.model.is_empty() {
+            return Ok(vec![backend::digest(Faithful::embedded_digest()), self.precision.family()]);
+        }
+        self.precision.outside(&self.model)
     }
 
     fn gives(&self, seen: &Shapes) -> Vec<Shape> {

@@ -10,7 +10,6 @@ use engine::{
     value::{Image, Region, RegionKind, Regions, Size, Type},
 };
 use models::{Compute, Detector, detect::Kind};
-use std::sync::Arc;
 
 /// A detector inside the program, and the digest of its model.
 pub(crate) type Embedded = (&'static dyn Detector, [u8; 32]);
@@ -26,34 +25,25 @@ pub(crate) struct Search {
     pub embedded: fn() -> models::Result<Embedded>,
 }
 
-/// Where a detector comes from.
-enum Found {
-    Embedded(&'static dyn Detector, Digest),
-    Brought(Arc<dyn Detector>, Digest),
-}
-
 impl Search {
-    /// The detector that `model` names, or the usual one.
-    fn detector(&self, model: &str) -> NodeResult<Found> {
-        let model = match model {
-            "" if files::has_own(self.usual) => self.usual,
-            "" => {
-                let (detector, digest) = (self.embedded)().map_err(backend::failure)?;
-                return Ok(Found::Embedded(detector, backend::digest(digest)));
-            }
-            model => model,
-        };
-        let (detector, digest) = files::detector(model, Compute::cpu(models::Precision::F32))?;
-        if detector.kind() != self.finds {
-            let other = match detector.kind() {
-                Kind::Faces => "faces",
-                Kind::Hands => "hands",
-            };
-            return Err(Failure::new(Blame::Model, format!("`{model}` finds {other}"))
-                .at("model")
-                .hint(format!("name a model that finds {}", self.usual)));
+    /// The model that is meant: the one that `model` names, the usual one, or nothing for the detector inside the program.
+    fn meant<'a>(&self, model: &'a str) -> Option<&'a str> {
+        match model {
+            "" => files::has_own(self.usual).then_some(self.usual),
+            model => Some(model),
         }
-        Ok(Found::Brought(detector, digest))
+    }
+
+    /// Makes sure that a model finds what is looked for.
+    fn check(&self, model: &str, finds: Kind) -> NodeResult<()> {
+        let other = match finds {
+            _ if finds == self.finds => return Ok(()),
+            Kind::Faces => "faces",
+            Kind::Hands => "hands",
+        };
+        Err(Failure::new(Blame::Model, format!("`{model}` finds {other}"))
+            .at("model")
+            .hint(format!("name a model that finds {}", self.usual)))
     }
 
     /// What the result depends on. Nothing when nobody searches, so that no model is needed then.
@@ -61,10 +51,12 @@ impl Search {
         if !enabled {
             return Ok(Vec::new());
         }
-        Ok(match self.detector(model)? {
-            Found::Embedded(_, digest) => vec![digest],
-            Found::Brought(_, digest) => vec![digest, Precision::F32.family()],
-        })
+        let Some(model) = self.meant(model) else {
+            return Ok(vec![backend::digest((self.embedded)().map_err(backend::failure)?.1)]);
+        };
+        let (finds, digest) = files::detector_digest(model)?;
+        self.check(model, finds)?;
+        Ok(vec![digest, Precision::F32.family()])
     }
 
     /// What a search costs: smaller pictures, and the maps of a square.
@@ -88,10 +80,12 @@ impl Search {
         if !enabled {
             return Ok(Regions { frame: image.size(), items: Vec::new() });
         }
-        match self.detector(model)? {
-            Found::Embedded(detector, _) => find(detector, &image, self.kind, least),
-            Found::Brought(detector, _) => find(&*detector, &image, self.kind, least),
-        }
+        let Some(model) = self.meant(model) else {
+            return find((self.embedded)().map_err(backend::failure)?.0, &image, self.kind, least);
+        };
+        let detector = files::detector(model, Compute::cpu(models::Precision::F32))?;
+        self.check(model, detector.kind())?;
+        find(&*detector, &image, self.kind, least)
     }
 }
 

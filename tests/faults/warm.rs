@@ -52,7 +52,12 @@ impl Said {
 
 /// The main job, with these arguments besides, to this file.
 fn upscale(folder: &Path, output: &str, more: &[&str]) -> Said {
-    let arguments = ["upscale", "photo.png", "-o", output, "--on-exists", "overwrite", "--steps", "1"];
+    said(folder, output, &[&["--steps", "1"], more].concat())
+}
+
+/// The same without steps.
+fn said(folder: &Path, output: &str, more: &[&str]) -> Said {
+    let arguments = ["upscale", "photo.png", "-o", output, "--on-exists", "overwrite"];
     let output = Command::new(env!("CARGO_BIN_EXE_upweave"))
         .args(arguments)
         .args(["--explain", "--json"])
@@ -87,6 +92,32 @@ fn a_finished_job_runs_nothing_and_unpacks_no_network() {
         assert_eq!((warm.unpacked(), warm.ran()), (0, vec![]), "{how:?}: {:?}", warm.nodes);
         assert!(bytes(at, "out.png") == first);
     }
+}
+
+#[test]
+fn a_finished_job_makes_no_network_of_a_model_file() {
+    let folder = folder();
+    let at = folder.path();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden");
+    fs::copy(golden.join("formats.pth"), at.join("large.pth")).unwrap();
+    fs::copy(golden.join("architectures/dncnn_colour_normalised.safetensors"), at.join("clean.safetensors")).unwrap();
+    let graph = r#"Graph(format: 1, inputs: {"photo": Image}, outputs: {"photo": "large"}, nodes: {
+        "clean": Restore(image: "photo", model: "clean.safetensors"),
+        "large": Upscale(image: "clean", model: "large.pth", scale: 2),
+    })"#;
+    fs::write(at.join("own.ron"), graph).unwrap();
+    for more in [&["--graph", "own.ron"][..], &["-n", "large.pth", "-s", "3"]] {
+        let cold = said(at, "out.png", more);
+        assert!(cold.unpacked() > 0 && !cold.ran().is_empty(), "{:?}", cold.nodes);
+        let first = bytes(at, "out.png");
+        let warm = said(at, "out.png", more);
+        assert_eq!((warm.unpacked(), warm.ran()), (0, vec![]), "{more:?}: {:?}", warm.nodes);
+        assert!(bytes(at, "out.png") == first);
+    }
+    // Another file under the same name is another model.
+    fs::copy(golden.join("architectures/dncnn_grey.safetensors"), at.join("clean.safetensors")).unwrap();
+    let changed = said(at, "out.png", &["--graph", "own.ron"]);
+    assert!(changed.ran().contains(&"clean"), "{:?}", changed.nodes);
 }
 
 #[test]

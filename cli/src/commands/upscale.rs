@@ -74,7 +74,7 @@ fn prepared(terminal: &Terminal, args: &Upscale) -> Result<(Batch, Found), Refus
                 "leave out `--quality`, or restore first: `upweave upscale -s 1 --quality low PICTURE`",
             ));
         }
-        controls.scale = controls.scale.or(Some(f64::from(model.scale)));
+        controls.scale = controls.scale.or(model.scale.map(f64::from));
         set.insert(
             0,
             Setting { target: "model".to_owned(), value: job::ron_text(&model.name), origin: "-n".to_owned() },
@@ -238,7 +238,8 @@ struct Chosen {
 struct Model {
     /// What graphs call it: its name, or its file.
     name: String,
-    scale: u32,
+    /// By how much it enlarges, where nobody asks for another factor: to tell that, its network has to be made.
+    scale: Option<u32>,
 }
 
 /// `-n` names a model, a type or a graph; `--type` and `--graph` do the last two by their own names.
@@ -301,8 +302,11 @@ fn model(args: &Upscale, name: &str) -> Result<Option<Model>, Refused> {
         None if Path::new(name).is_file() || !name.ends_with(".ron") => name.to_owned(),
         None => return Ok(None),
     };
-    let scale = nodes::model_scale(&name).map_err(Refused::Model)?;
-    Ok(Some(Model { name, scale }))
+    let scale = match args.controls.scale {
+        Some(_) => nodes::known_model(&name).map(|()| None),
+        None => nodes::model_scale(&name).map(Some),
+    };
+    Ok(Some(Model { name, scale: scale.map_err(Refused::Model)? }))
 }
 
 /// The graph for a model: its answer alone, unless something is to be added to it.

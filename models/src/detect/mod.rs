@@ -142,6 +142,14 @@ fn known(name: &str, tensors: &Tensors<'_>) -> Result<(&'static str, Kind)> {
     })
 }
 
+/// What the detector of a file finds, as far as the names of its tensors tell; no network is made of them.
+///
+/// # Errors
+/// When the tensors are for no detector.
+pub fn detector_kind(name: &str, tensors: &Tensors<'_>) -> Result<Kind> {
+    known(name, tensors).map(|(_, kind)| kind)
+}
+
 /// The detector of a file: one of [`DETECTORS`] out of PyTorch's files, YuNet, BlazePalm and Ultra-Light out of their ONNX files, or any
 /// of them out of safetensors with the same names. `name` is what errors call it, `digest` that of the file.
 ///
@@ -159,6 +167,7 @@ pub fn detector(name: &str, tensors: Tensors<'_>, digest: [u8; 32], compute: Com
         }
         _ => Box::new(blaze::BlazePalm::load(&weights(blaze::BlazePalm::renamed(tensors)))?),
     };
+    crate::card::unpacks(network);
     Ok(Box::new(Brought { sight, kind, digest }))
 }
 

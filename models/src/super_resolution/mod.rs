@@ -78,7 +78,16 @@ impl SuperResolution {
                 format!("it would enlarge by {scale}/{squares}, but whole factors up to {MOST_SCALE} are known");
             return Err(Error::Weights { file: name.into(), message });
         }
+        crate::card::unpacks(architecture.name);
         Ok(Self { net, architecture: architecture.name })
+    }
+
+    /// The name of the kind of network that tensors are for, as far as their names and shapes tell; no network is made of them.
+    ///
+    /// # Errors
+    /// When they are for none that is known.
+    pub fn architecture_of(name: &str, tensors: Tensors<'_>) -> Result<&'static str> {
+        identify::identify(name, tensors).map(|(architecture, _)| architecture.name)
     }
 
     /// The name of the kind of network.

@@ -38,7 +38,7 @@ pub use weights::{MODEL_ENDINGS, MOST_MODEL_BYTES, ModelFile, place};
 pub(crate) use carry::Strip;
 pub(crate) use encode::{Encoder, Encoding, Format};
 pub(crate) use places::{has_own, how};
-pub(crate) use weights::{detector, network};
+pub(crate) use weights::{detector, detector_digest, network, network_digest};
 pub(crate) use write::{OnExists, Writing, write};
 
 use crate::limits::Limits;

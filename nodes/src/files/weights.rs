@@ -2,7 +2,7 @@
 
 use super::places::{self, Purpose, is_model_name};
 use engine::{Blame, Failure, NodeResult, digest::Digest};
-use models::{Compute, Detector, SuperResolution, files::Tensors};
+use models::{Compute, Detector, SuperResolution, detect::Kind, files::Tensors};
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -154,11 +154,10 @@ impl Stamp {
     }
 }
 
-/// What was read of a file.
+/// What was made of a file.
 struct Held<T: ?Sized> {
     stamp: Stamp,
     family: String,
-    digest: Digest,
     content: Arc<T>,
 }
 
@@ -170,50 +169,89 @@ impl<T: ?Sized> Shelf<T> {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// What `read` makes of a model, and the digest of its content.
+    /// What `read` makes of a model.
     fn get(
         &self,
         model: &str,
         wanted: Option<Purpose>,
         compute: &Compute,
         read: impl FnOnce(&ModelFile) -> models::Result<Arc<T>>,
-    ) -> NodeResult<(Arc<T>, Digest)> {
+    ) -> NodeResult<Arc<T>> {
         let stamp = Stamp::of(place(model, wanted)?);
         let family = compute.family();
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = held.iter().position(|held| held.stamp == stamp && held.family == family) {
             let found = held.remove(index);
-            let answer = (found.content.clone(), found.digest);
+            let content = found.content.clone();
             held.push(found);
-            return Ok(answer);
+            return Ok(content);
         }
         let file = ModelFile::read(&stamp.path)?;
         let content = read(&file).map_err(|error| crate::backend::failure(error).at("model"))?;
-        let digest = file.digest();
         if held.len() >= HELD {
             held.remove(0);
         }
-        held.push(Held { stamp, family, digest, content: content.clone() });
-        Ok((content, digest))
+        held.push(Held { stamp, family, content: content.clone() });
+        Ok(content)
     }
 }
 
-/// The network of a model that enlarges or restores, and the digest of its content.
+/// The network of a model that enlarges or restores.
 ///
 /// # Errors
 /// When there is no such model, or it holds no network that is known.
-pub(crate) fn network(model: &str, compute: Compute) -> NodeResult<(Arc<SuperResolution>, Digest)> {
+pub(crate) fn network(model: &str, compute: Compute) -> NodeResult<Arc<SuperResolution>> {
     static SHELF: Shelf<SuperResolution> = Shelf::new();
     SHELF.get(model, Some(Purpose::Upscaler), &compute, |file| file.network(compute.clone()).map(Arc::new))
 }
 
-/// The detector of a model, and the digest of its content.
+/// The detector of a model.
 ///
 /// # Errors
 /// When there is no such model, or it holds no detector that is known.
-pub(crate) fn detector(model: &str, compute: Compute) -> NodeResult<(Arc<dyn Detector>, Digest)> {
+pub(crate) fn detector(model: &str, compute: Compute) -> NodeResult<Arc<dyn Detector>> {
     static SHELF: Shelf<dyn Detector> = Shelf::new();
     SHELF.get(model, None, &compute, |file| file.detector(compute.clone()).map(Arc::from))
+}
+
+/// What is known of files without making networks of them, and how they looked then.
+type Glances<T> = Mutex<Vec<(Stamp, T)>>;
+
+/// What `look` tells of a model, and the digest of its content. The names of its tensors are looked at, not their values.
+fn glance<T: Clone>(
+    glances: &Glances<(T, Digest)>,
+    model: &str,
+    wanted: Option<Purpose>,
+    look: impl FnOnce(&ModelFile) -> models::Result<T>,
+) -> NodeResult<(T, Digest)> {
+    let stamp = Stamp::of(place(model, wanted)?);
+    let mut known = glances.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, told)) = known.iter().find(|(known, _)| *known == stamp) {
+        return Ok(told.clone());
+    }
+    let file = ModelFile::read(&stamp.path)?;
+    let told = (look(&file).map_err(|error| crate::backend::failure(error).at("model"))?, file.digest());
+    known.push((stamp, told.clone()));
+    Ok(told)
+}
+
+/// The digest of the content of a model that enlarges or restores. No network is made of it.
+///
+/// # Errors
+/// As [`network`], as far as the names of the tensors tell.
+pub(crate) fn network_digest(model: &str) -> NodeResult<Digest> {
+    static GLANCES: Glances<((), Digest)> = Mutex::new(Vec::new());
+    let look = |file: &ModelFile| SuperResolution::architecture_of(&file.name, file.tensors()?).map(|_| ());
+    glance(&GLANCES, model, Some(Purpose::Upscaler), look).map(|(_, digest)| digest)
+}
+
+/// What the detector of a model finds, and the digest of its content. No network is made of it.
+///
+/// # Errors
+/// As [`detector`], as far as the names of the tensors tell.
+pub(crate) fn detector_digest(model: &str) -> NodeResult<(Kind, Digest)> {
+    static GLANCES: Glances<(Kind, Digest)> = Mutex::new(Vec::new());
+    glance(&GLANCES, model, None, |file| models::detector_kind(&file.name, &file.tensors()?))
 }
 
 #[cfg(test)]
@@ -239,10 +277,11 @@ mod tests {
         fs::write(&path, include_bytes!("../../../models/tests/golden/formats.pth")).unwrap();
         let model = path.to_str().unwrap();
         let first = network(model, Compute::default()).unwrap();
-        assert!(Arc::ptr_eq(&first.0, &network(model, Compute::default()).unwrap().0));
+        let before = network_digest(model).unwrap();
+        assert!(Arc::ptr_eq(&first, &network(model, Compute::default()).unwrap()));
         fs::write(&path, include_bytes!("../../../models/tests/golden/srvgg_tiny.safetensors")).unwrap();
         let second = network(model, Compute::default()).unwrap();
-        assert_ne!(first.1, second.1);
-        assert_eq!((first.0.scale(), second.0.scale()), (2, 4));
+        assert_ne!(before, network_digest(model).unwrap());
+        assert_eq!((first.scale(), second.scale()), (2, 4));
     }
 }
