@@ -214,3 +214,41 @@ fn the_main_job_can_be_done_with_it() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && message.contains("import the model"), "{message}");
 }
+
+#[test]
+fn the_usual_controlnet_is_for_one_family() {
+    let folder = furnished();
+    let at = folder.path();
+    let told = fs::read_to_string(at.join("checkpoint/unet/config.json")).expect("it can be read");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_upweave"))
+            .args(["upscale", "photo.png", "-o", "out.png", "-s", "1", "-t", "128", "--steps", "2", "--no-cache"])
+            .args(["--on-exists", "overwrite"])
+            .args(arguments)
+            .env("UPWEAVE_MODELS", at.join("models"))
+            .current_dir(at)
+            .output()
+            .expect("the program starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // A checkpoint is there, but not its ControlNet.
+    fs::create_dir(at.join("models")).expect("a folder can be made");
+    fs::rename(at.join("checkpoint"), at.join("models/sd15")).expect("it can be moved");
+    let (code, message) = run(&["--backbone", "auto"]);
+    assert!(code == Some(0) && message.contains("embedded models") && message.contains("sd15-tile"), "{message}");
+    let (code, message) = run(&["--backbone", "auto", "--set", "controls=[]"]);
+    assert!(code == Some(0) && !message.contains("embedded models"), "{message}");
+    // By its settings it is a Stable Diffusion 2; that its weights are none is said when they are read.
+    let second = at.join("models/second");
+    fs::rename(at.join("models/sd15"), &second).expect("it can be moved");
+    let width = "\"cross_attention_dim\": 16";
+    assert!(told.contains(width), "{told}");
+    fs::write(second.join("unet/config.json"), told.replace(width, "\"cross_attention_dim\": 1024"))
+        .expect("it can be written");
+    let (code, message) = run(&["--checkpoint", "second"]);
+    assert!(code == Some(5) && message.contains("is Stable Diffusion 2, and `sd15-tile` is for"), "{message}");
+    assert!(!message.contains("there is no model"), "{message}");
+    // Who names one gets it.
+    let (code, message) = run(&["--checkpoint", "second", "--set", "controls=[(model: \"sd15-tile\")]"]);
+    assert!(code == Some(5) && message.contains("sd15-tile") && !message.contains("without a ControlNet"), "{message}");
+}
