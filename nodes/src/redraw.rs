@@ -1,12 +1,13 @@
+mod choices;
+
 use crate::{
     backend::{self, Precision, Watched},
     files::painting::{self, Networks, Weighted},
 };
+use choices::{Inversion, Place, Sampler, Spacing, Tiling};
 use engine::{
     Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Shape, Shapes,
     digest::{Digest, Digester},
-    schemars::JsonSchema,
-    serde::{Deserialize, Serialize},
     value::{Field, Guide, Image, Size, Type},
 };
 use models::{
@@ -16,117 +17,8 @@ use models::{
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// The way from noise to a picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(crate = "engine::serde")]
-#[schemars(crate = "engine::schemars")]
-pub(crate) enum Sampler {
-    /// DDIM.
-    Ddim,
-    /// Euler's method.
-    Euler,
-    /// Euler's method with fresh noise in every step.
-    EulerAncestral,
-    /// DPM-Solver++ of second order over several steps.
-    Dpm2m,
-    /// The same as a stochastic differential equation.
-    Dpm2mSde,
-    /// The same of third order.
-    #[default]
-    Dpm3mSde,
-    /// UniPC of second order.
-    UniPc,
-    /// Latent consistency, for distilled models and LoRAs: 4 to 8 steps.
-    Lcm,
-    /// Trajectory consistency, for distilled models and LoRAs.
-    Tcd,
-    /// No noise and one step, by a LoRA that was made for it: OSEDiff or PiSA-SR, on Stable Diffusion 2.1. Of `steps`, `spacing` and
-    /// `seed` nothing counts.
-    OneStep,
-}
-
-/// How the noise levels are spaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(crate = "engine::serde")]
-#[schemars(crate = "engine::schemars")]
-pub(crate) enum Spacing {
-    /// Karras et al. 2022: most levels where there is little noise.
-    #[default]
-    Karras,
-    /// Even on a logarithmic scale.
-    Exponential,
-    /// Even in time, the last step ending at no noise, as distilled models want it.
-    SgmUniform,
-    /// Even in time, from the last time on.
-    Trailing,
-    /// Even in time, from the first time on.
-    Leading,
-    /// Even in time, both ends included.
-    Linspace,
-    /// The times at which models of latent or trajectory consistency were distilled.
-    Distilled,
-}
-
-/// How the tiles of a picture belong together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(crate = "engine::serde")]
-#[schemars(crate = "engine::schemars")]
-pub(crate) enum Tiling {
-    /// One after the other, like the white and then the black fields of a chequerboard. A change reaches the neighbours and no
-    /// further, and every tile is kept on its own.
-    #[default]
-    Independent,
-    /// All at every step, averaged by a bell over each tile: no tile stands out, and nothing is kept before all is done.
-    Mixture,
-    /// All at every step, averaged evenly.
-    MultiDiffusion,
-}
-
-/// How noise is found that leads back to the picture.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(crate = "engine::serde", deny_unknown_fields)]
-#[schemars(crate = "engine::schemars")]
-pub(crate) struct Inversion {
-    /// How much of it is replaced by noise that is drawn, 0 to 1, where the picture is flat.
-    #[serde(default = "one")]
-    renoise: f32,
-    /// Pixels of the square in which edges are looked for around each pixel, 0 to 1024: edges keep their noise. 0 looks for none.
-    #[serde(default = "kernel")]
-    kernel: u32,
-}
-
-fn kernel() -> u32 {
-    64
-}
-
 /// Largest square in which edges are looked for.
 const MOST_KERNEL: u32 = 1024;
-
-/// A prompt for a part of the picture.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(crate = "engine::serde", deny_unknown_fields)]
-#[schemars(crate = "engine::schemars")]
-pub(crate) struct Place {
-    /// Left edge as a share of the width, 0 to 1.
-    #[serde(default)]
-    left: f32,
-    /// Upper edge as a share of the height, 0 to 1.
-    #[serde(default)]
-    top: f32,
-    /// Right edge as a share of the width, 0 to 1.
-    #[serde(default = "one")]
-    right: f32,
-    /// Lower edge as a share of the height, 0 to 1.
-    #[serde(default = "one")]
-    bottom: f32,
-    /// What is wanted there, instead of the prompt for the whole.
-    prompt: String,
-}
-
-fn one() -> f32 {
-    1.0
-}
-
 /// Most steps that are worth their time.
 const MOST_STEPS: u32 = 150;
 /// Below this creativity the redrawn picture fades into the one that came in, which no autoencoder has touched.
@@ -265,9 +157,8 @@ impl Redraw {
     /// The way to the new picture.
     fn way(&self) -> sd::Way {
         let Some(sampler) = self.sampler.told() else { return sd::Way::OneStep };
-        let told = |Inversion { renoise, kernel }| sd::Inversion { renoise, kernel: kernel as usize };
         let (count, spacing) = (self.steps as usize, self.spacing.told());
-        sd::Way::Steps { count, sampler, spacing, inversion: self.inversion.map(told) }
+        sd::Way::Steps { count, sampler, spacing, inversion: self.inversion.map(Inversion::told) }
     }
 
     /// Least overlap of tiles in pixels, across and down.
@@ -356,48 +247,6 @@ fn amount(field: &Field) -> Amount<'_> {
 /// How much stronger than natural the LoRAs are that follow the detail: networks have one strength for the whole picture.
 fn detail_of(guide: &Guide) -> f64 {
     f64::from(guide.detail.highest()) / 0.5
-}
-
-impl Sampler {
-    /// As the models know it; nothing where there are no steps to sample.
-    fn told(self) -> Option<sd::samplers::SamplerKind> {
-        Some(match self {
-            Self::Ddim => sd::samplers::SamplerKind::Ddim,
-            Self::Euler => sd::samplers::SamplerKind::Euler,
-            Self::EulerAncestral => sd::samplers::SamplerKind::EulerAncestral,
-            Self::Dpm2m => sd::samplers::SamplerKind::Dpm2m,
-            Self::Dpm2mSde => sd::samplers::SamplerKind::Dpm2mSde,
-            Self::Dpm3mSde => sd::samplers::SamplerKind::Dpm3mSde,
-            Self::UniPc => sd::samplers::SamplerKind::UniPc,
-            Self::Lcm => sd::samplers::SamplerKind::Lcm,
-            Self::Tcd => sd::samplers::SamplerKind::Tcd,
-            Self::OneStep => return None,
-        })
-    }
-}
-
-impl Spacing {
-    fn told(self) -> sd::samplers::Spacing {
-        match self {
-            Self::Karras => sd::samplers::Spacing::Karras,
-            Self::Exponential => sd::samplers::Spacing::Exponential,
-            Self::SgmUniform => sd::samplers::Spacing::SgmUniform,
-            Self::Trailing => sd::samplers::Spacing::Trailing,
-            Self::Leading => sd::samplers::Spacing::Leading,
-            Self::Linspace => sd::samplers::Spacing::Linspace,
-            Self::Distilled => sd::samplers::Spacing::Distilled,
-        }
-    }
-}
-
-impl Tiling {
-    fn told(self) -> sd::Tiling {
-        match self {
-            Self::Independent => sd::Tiling::Independent,
-            Self::Mixture => sd::Tiling::Mixture,
-            Self::MultiDiffusion => sd::Tiling::MultiDiffusion,
-        }
-    }
 }
 
 impl Node for Redraw {
