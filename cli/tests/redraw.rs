@@ -96,7 +96,7 @@ fn a_preview_has_the_pixels_of_the_whole() {
     let folder = furnished();
     let at = folder.path();
     let run = |out: &str, more: &[&str]| {
-        upweave(at, &[&["upscale", "photo.png", "--graph", "own.ron", "--no-cache", "-o", out], more].concat());
+        upweave(at, &[&["upscale", "photo.png", "--graph", "own.ron", "-o", out], more].concat());
         picture(at, out)
     };
     for tiling in ["tiling=Independent", "tiling=Mixture"] {
