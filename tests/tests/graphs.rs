@@ -67,6 +67,7 @@ fn other_value(control: &str) -> &'static str {
         "sampler" => "Euler",
         "spacing" => "Trailing",
         "guidance" => "2.0",
+        "inversion" => "(renoise: 0.25, kernel: 32)",
         "tiling" => "Mixture",
         "tile_width" | "tile_height" => "128",
         unknown => panic!("add a value for the control `{unknown}` to this test"),
