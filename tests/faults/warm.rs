@@ -111,7 +111,9 @@ fn a_finished_job_makes_no_network_of_a_model_file() {
         assert!(cold.unpacked() > 0 && !cold.ran().is_empty(), "{:?}", cold.nodes);
         let first = bytes(at, "out.png");
         let warm = said(at, "out.png", more);
-        assert_eq!((warm.unpacked(), warm.ran()), (0, vec![]), "{more:?}: {:?}", warm.nodes);
+        assert_eq!(warm.unpacked(), 0, "{more:?}: {:?}", warm.nodes);
+        // A file that was quick to write is not kept, but written again.
+        assert!(warm.ran().iter().all(|node| *node == "out:photo"), "{more:?}: {:?}", warm.nodes);
         assert!(bytes(at, "out.png") == first);
     }
     // Another file under the same name is another model.
