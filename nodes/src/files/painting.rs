@@ -167,7 +167,7 @@ const BYTES_OF_TRIP: u64 = 800;
 /// When it is missing, cannot be read, or is nothing to draw with.
 pub(crate) fn digest(path: &Path) -> NodeResult<Digest> {
     let checkpoint = Checkpoint::open(path).map_err(backend::failure)?;
-    Ok(remembered::digest(checkpoint.stamps(), || Digest(checkpoint.digest())))
+    Ok(Digest(checkpoint.digest_by(|stamp, read| remembered::digest(stamp, || Digest(read())).0)))
 }
 
 /// Digests of the contents of all files.

@@ -5,39 +5,39 @@ use engine::digest::{Digest, Digester};
 use models::stable_diffusion::Stamp;
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
 /// The folder of notes in the user's folder of models.
 const NOTES: &str = ".digests";
 
-/// The digest of files that look like this: the one that was found the last time, or what `read` finds now.
-pub(super) fn digest(stamps: Vec<Stamp>, read: impl FnOnce() -> Digest) -> Digest {
+/// The digest of a file that looks like this: the one that was found the last time, or what `read` finds now.
+pub(super) fn digest(stamp: &Stamp, read: impl FnOnce() -> Digest) -> Digest {
     /// Those of this process.
-    static KNOWN: Mutex<Vec<(Vec<Stamp>, Digest)>> = Mutex::new(Vec::new());
+    static KNOWN: Mutex<Vec<(Stamp, Digest)>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, digest)) = known.iter().find(|(known, _)| *known == stamps) {
+    if let Some((_, digest)) = known.iter().find(|(known, _)| known == stamp) {
         return *digest;
     }
     let digest = match places::own_folder() {
-        Some(folder) => noted(&folder.join(NOTES), &stamps, read),
+        Some(folder) => noted(&folder.join(NOTES), stamp, read),
         None => read(),
     };
-    known.push((stamps, digest));
+    known.push((stamp.clone(), digest));
     digest
 }
 
 /// The digest by the notes in a folder. A note that cannot be read or written costs time, nothing else.
-fn noted(folder: &Path, stamps: &[Stamp], read: impl FnOnce() -> Digest) -> Digest {
-    let Some(before) = looks(stamps) else { return read() };
+fn noted(folder: &Path, stamp: &Stamp, read: impl FnOnce() -> Digest) -> Digest {
+    let Some(before) = looks(stamp) else { return read() };
     let note = folder.join(before.to_string());
     if let Some(digest) = fs::read_to_string(&note).ok().and_then(|text| parsed(&text)) {
         return digest;
     }
     let digest = read();
     // Whoever writes it at the same moment writes the same.
-    if looks(stamps) == Some(before) {
+    if looks(stamp) == Some(before) {
         _ = write(folder, &note, digest);
     }
     digest
@@ -67,32 +67,30 @@ fn parsed(text: &str) -> Option<Digest> {
 /// the file, and the time of its last change, which no program can set. Nothing where the system tells neither, or where a file is so new
 /// that it may change again within the same tick of the clock.
 #[cfg(unix)]
-fn looks(stamps: &[Stamp]) -> Option<Digest> {
+fn looks(stamp: &Stamp) -> Option<Digest> {
     use std::os::unix::fs::MetadataExt;
     use std::time::{SystemTime, UNIX_EPOCH};
     /// Seconds; coarse clocks of network file systems included.
     const SETTLED: i64 = 3;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    let path = fs::canonicalize(&stamp.path).ok()?;
+    let file = fs::metadata(&path).ok()?;
+    if file.len() != stamp.bytes || file.modified().ok() != stamp.modified || now - file.ctime() < SETTLED {
+        return None;
+    }
     let mut d = Digester::new("upweave noted file");
-    for stamp in stamps {
-        let path: PathBuf = fs::canonicalize(&stamp.path).ok()?;
-        let file = fs::metadata(&path).ok()?;
-        if file.len() != stamp.bytes || file.modified().ok() != stamp.modified || now - file.ctime() < SETTLED {
-            return None;
-        }
-        d.text(path.to_str()?);
-        for number in [file.dev(), file.ino(), file.len()] {
-            d.u64(number);
-        }
-        for time in [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()] {
-            d.u64(time.cast_unsigned());
-        }
+    d.text(path.to_str()?);
+    for number in [file.dev(), file.ino(), file.len()] {
+        d.u64(number);
+    }
+    for time in [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()] {
+        d.u64(time.cast_unsigned());
     }
     Some(d.finish())
 }
 
 #[cfg(not(unix))]
-fn looks(_: &[Stamp]) -> Option<Digest> {
+fn looks(_: &Stamp) -> Option<Digest> {
     None
 }
 
@@ -102,9 +100,9 @@ mod tests {
     use super::*;
     use std::{fs::File, os::unix::fs::MetadataExt, thread, time::Duration};
 
-    fn stamp(path: &Path) -> Vec<Stamp> {
+    fn stamp(path: &Path) -> Stamp {
         let file = fs::metadata(path).unwrap();
-        vec![Stamp { path: path.into(), bytes: file.len(), modified: file.modified().ok() }]
+        Stamp { path: path.into(), bytes: file.len(), modified: file.modified().ok() }
     }
 
     #[test]
@@ -120,10 +118,10 @@ mod tests {
         assert_eq!(noted(&notes, &stamp(&file), read("first")), read("first")());
         assert_eq!(noted(&notes, &stamp(&file), || panic!("it was noted")), read("first")());
         // Another content of the same length and time.
-        let (time, changed) = (stamp(&file)[0].modified.unwrap(), fs::metadata(&file).unwrap().ctime());
+        let (time, changed) = (stamp(&file).modified.unwrap(), fs::metadata(&file).unwrap().ctime());
         fs::write(&file, "other").unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
-        assert!(stamp(&file)[0].modified == Some(time) && fs::metadata(&file).unwrap().ctime() > changed);
+        assert!(stamp(&file).modified == Some(time) && fs::metadata(&file).unwrap().ctime() > changed);
         assert_eq!(noted(&notes, &stamp(&file), read("other")), read("other")());
     }
 

@@ -106,6 +106,12 @@ pub struct Stamp {
     pub modified: Option<SystemTime>,
 }
 
+/// A file as it was when it was mapped.
+fn stamp(file: &Mapped) -> Stamp {
+    let (bytes, modified) = file.looks();
+    Stamp { path: file.path().into(), bytes, modified }
+}
+
 /// A checkpoint that is open. Nothing but names and shapes was read; its parts are read when they are asked for, each time anew.
 ///
 /// The files are mapped: one that is cut off while a part is read ends the process (`SIGBUS`), which no program can help. Changes of
@@ -213,22 +219,17 @@ impl Checkpoint {
         self.scaling
     }
 
-    /// Its files as they were when it was opened.
-    pub fn stamps(&self) -> Vec<Stamp> {
-        let stamp = |file: &Mapped| {
-            let (bytes, modified) = file.looks();
-            Stamp { path: file.path().into(), bytes, modified }
-        };
-        self.files.iter().map(stamp).collect()
+    /// blake3 of its file; of a folder, of the digests of its files and settings. The first call reads all of it, in parallel (about a
+    /// second for four gigabytes that the system has in memory): who asks in every run keeps the answers by [`Checkpoint::digest_by`].
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest_by(|_, read| read())
     }
 
-    /// blake3 of its file; of a folder, of the digests of its files and settings. The first call reads all of it, in parallel (about a
-    /// second for four gigabytes that the system has in memory): who asks in every run keeps the answer by [`Checkpoint::stamps`].
-    pub fn digest(&self) -> [u8; 32] {
+    /// The same, where `known` may tell the digest of a file by its stamp instead of reading it. Settings are small and read in any case.
+    pub fn digest_by(&self, known: impl Fn(&Stamp, &dyn Fn() -> [u8; 32]) -> [u8; 32]) -> [u8; 32] {
         *self.digest.get_or_init(|| {
             let files = self.files.iter().map(|file| {
-                let mut hasher = blake3::Hasher::new();
-                *hasher.update_rayon(file.bytes()).finalize().as_bytes()
+                known(&stamp(file), &|| *blake3::Hasher::new().update_rayon(file.bytes()).finalize().as_bytes())
             });
             let all: Vec<[u8; 32]> =
                 files.chain(self.settings.iter().map(|text| *blake3::hash(text).as_bytes())).collect();
