@@ -1,7 +1,7 @@
 //! Digests: what the cache compares instead of contents.
 
 use crate::value::{Rect, Size};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 /// A blake3 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,5 +132,44 @@ impl Digester {
     /// The digest of everything added.
     pub fn finish(self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+/// The digest of something that does not change, told at the second time without computing it again.
+///
+/// Nobody waits for another who computes it: the threads of the pool share the work of one digest, and whoever waits for its part
+/// takes up other work of the pool meanwhile, which may ask for the same digest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Once(OnceLock<Digest>);
+
+impl Once {
+    /// The digest; `compute` may run more than once when several ask at the same time.
+    pub(crate) fn get(&self, compute: impl FnOnce() -> Digest) -> Digest {
+        self.0.get().copied().unwrap_or_else(|| {
+            let digest = compute();
+            *self.0.get_or_init(|| digest)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc, thread, time::Duration};
+
+    #[test]
+    fn many_who_ask_for_one_digest_do_not_wait_for_each_other() {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+            for round in 0..50 {
+                let (samples, once) = (vec![round as f32; 1 << 20], Once::default());
+                let ask = || once.get(|| Digester::of_samples(&samples));
+                let wanted = Digester::of_samples(&samples);
+                pool.scope(|scope| (0..16).for_each(|_| scope.spawn(|_| assert_eq!(ask(), wanted))));
+            }
+            tell.send(()).ok();
+        });
+        told.recv_timeout(Duration::from_secs(120)).expect("nobody waits for ever");
     }
 }

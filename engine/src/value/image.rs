@@ -1,6 +1,6 @@
 use super::{Rect, Size, Type};
-use crate::digest::{Digest, Digester};
-use std::sync::{Arc, OnceLock};
+use crate::digest::{Digest, Digester, Once};
+use std::sync::Arc;
 
 /// A picture: three (RGB) or four (RGBA) planes of `f32`, row by row, in the picture's own encoded RGB.
 ///
@@ -12,7 +12,7 @@ pub struct Image {
     channels: usize,
     samples: Vec<f32>,
     /// Digest of the samples, once somebody asked.
-    digest: OnceLock<Digest>,
+    digest: Once,
     /// Colour profile, EXIF and the like, shared by all pictures made from one file.
     pub metadata: Arc<Metadata>,
 }
@@ -60,7 +60,7 @@ impl Image {
     pub fn new(size: Size, channels: usize, samples: Vec<f32>, metadata: Arc<Metadata>) -> Self {
         assert!(channels == 3 || channels == 4, "a picture has 3 or 4 planes, not {channels}");
         assert_eq!(samples.len(), channels * size.pixels(), "samples do not fill {channels} planes of {size}");
-        Self { size, channels, samples, digest: OnceLock::new(), metadata }
+        Self { size, channels, samples, digest: Once::default(), metadata }
     }
 
     /// A picture of one colour per plane.
@@ -91,7 +91,7 @@ impl Image {
 
     /// All planes, one after the other, to be written.
     pub fn samples_mut(&mut self) -> &mut [f32] {
-        self.digest = OnceLock::new();
+        self.digest = Once::default();
         &mut self.samples
     }
 
@@ -181,7 +181,7 @@ impl Image {
     pub(super) fn digest_into(&self, d: &mut Digester) {
         d.size(self.size);
         d.u64(self.channels as u64);
-        d.digest(*self.digest.get_or_init(|| Digester::of_samples(&self.samples)));
+        d.digest(self.digest.get(|| Digester::of_samples(&self.samples)));
         self.metadata.digest_into(d);
     }
 }

@@ -1,6 +1,5 @@
 use super::{Rect, Size, image::crop_plane};
-use crate::digest::{Digest, Digester};
-use std::sync::OnceLock;
+use crate::digest::{Digester, Once};
 
 /// A grey picture: one plane of `f32`, 0 (black) to 1 (white), row by row.
 #[derive(Clone, Debug)]
@@ -8,7 +7,7 @@ pub struct Mask {
     size: Size,
     samples: Vec<f32>,
     /// Digest of the samples, once somebody asked.
-    digest: OnceLock<Digest>,
+    digest: Once,
 }
 
 impl PartialEq for Mask {
@@ -24,7 +23,7 @@ impl Mask {
     /// When `samples` is not as long as `size` has pixels: a mistake of the caller.
     pub fn new(size: Size, samples: Vec<f32>) -> Self {
         assert_eq!(samples.len(), size.pixels(), "samples do not fill a mask of {size}");
-        Self { size, samples, digest: OnceLock::new() }
+        Self { size, samples, digest: Once::default() }
     }
 
     /// A mask of one value.
@@ -44,7 +43,7 @@ impl Mask {
 
     /// The samples, to be written.
     pub fn samples_mut(&mut self) -> &mut [f32] {
-        self.digest = OnceLock::new();
+        self.digest = Once::default();
         &mut self.samples
     }
 
@@ -62,6 +61,6 @@ impl Mask {
 
     pub(super) fn digest_into(&self, d: &mut Digester) {
         d.size(self.size);
-        d.digest(*self.digest.get_or_init(|| Digester::of_samples(&self.samples)));
+        d.digest(self.digest.get(|| Digester::of_samples(&self.samples)));
     }
 }

@@ -27,6 +27,7 @@ mod tags;
 mod tests;
 mod texts;
 mod tiff;
+mod turn;
 mod webp;
 pub(crate) mod weights;
 mod write;

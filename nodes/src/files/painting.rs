@@ -2,6 +2,7 @@
 
 use super::places::Purpose;
 use super::remembered;
+use super::turn;
 use super::weights::{ModelFile, place};
 use crate::backend::{self, Precision};
 use engine::{
@@ -13,7 +14,7 @@ use engine::{
 use models::stable_diffusion::{Checkpoint, Family, Materials, Painter, small_autoencoder};
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 /// A model, and how much of it counts.
@@ -201,7 +202,7 @@ pub(crate) fn painter(networks: &Networks<'_>, precision: Precision, detail: f64
     let digests = digests(networks)?;
     let compute = precision.compute();
     let family = compute.family();
-    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut held = turn::wait(&HELD);
     if let Some(held) = held.as_ref()
         && (&held.materials, &held.digests, &held.family) == (&materials, &digests, &family)
     {

@@ -1,13 +1,9 @@
 //! Digests of files of gigabytes, kept from run to run: to read a checkpoint only to know which one it is takes as long as a step.
 
-use super::places;
+use super::{places, turn};
 use engine::digest::{Digest, Digester};
 use models::stable_diffusion::Stamp;
-use std::{
-    fs,
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::{fs, path::Path, sync::Mutex};
 
 /// The folder of notes in the user's folder of models.
 const NOTES: &str = ".digests";
@@ -16,7 +12,7 @@ const NOTES: &str = ".digests";
 pub(super) fn digest(stamp: &Stamp, read: impl FnOnce() -> Digest) -> Digest {
     /// Those of this process.
     static KNOWN: Mutex<Vec<(Stamp, Digest)>> = Mutex::new(Vec::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = turn::wait(&KNOWN);
     if let Some((_, digest)) = known.iter().find(|(known, _)| known == stamp) {
         return *digest;
     }

@@ -1,13 +1,14 @@
 //! Files of upscalers and restorers that people bring along, as nodes name them: read once, and told from each other by their content.
 
 use super::places::{self, Purpose, is_model_name};
+use super::turn;
 use engine::{Blame, Failure, NodeResult, digest::Digest};
 use models::{Compute, Detector, SuperResolution, detect::Kind, files::Tensors};
 use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -179,7 +180,7 @@ impl<T: ?Sized> Shelf<T> {
     ) -> NodeResult<Arc<T>> {
         let stamp = Stamp::of(place(model, wanted)?);
         let family = compute.family();
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = turn::wait(&self.0);
         if let Some(index) = held.iter().position(|held| held.stamp == stamp && held.family == family) {
             let found = held.remove(index);
             let content = found.content.clone();
@@ -225,7 +226,7 @@ fn glance<T: Clone>(
     look: impl FnOnce(&ModelFile) -> models::Result<T>,
 ) -> NodeResult<(T, Digest)> {
     let stamp = Stamp::of(place(model, wanted)?);
-    let mut known = glances.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = turn::wait(glances);
     if let Some((_, told)) = known.iter().find(|(known, _)| *known == stamp) {
         return Ok(told.clone());
     }
