@@ -71,15 +71,7 @@ pub fn build(request: &Request<'_>) -> Result<Built, Diagnostics> {
         }
         connections.push(connected);
     }
-    let mut topology = DiGraph::with_capacity(nodes.len(), nodes.len());
-    for index in 0..nodes.len() {
-        topology.add_node(index);
-    }
-    for (index, connected) in connections.iter().enumerate() {
-        for (source, _) in connected.iter().filter_map(|(wire, _)| wire.source) {
-            topology.add_edge(NodeIndex::new(source), NodeIndex::new(index), ());
-        }
-    }
+    let topology = topology(connections.iter().map(|connected| connected.iter().map(|(wire, _)| wire)));
 
     // Outputs of the file, wherever the file stands; unused nodes are told from them.
     let mut outputs = Vec::new();
@@ -139,8 +131,28 @@ pub fn build(request: &Request<'_>) -> Result<Built, Diagnostics> {
     if all.errors() > 0 {
         return Err(all);
     }
+    // What a node does not look at is neither made for it nor part of its key.
+    for node in &mut checked {
+        let unread = node.node().map_or(&[][..], |(_, node)| node.unread());
+        node.wires.iter_mut().filter(|wire| unread.contains(&&*wire.field)).for_each(|wire| wire.source = None);
+    }
+    let topology = self::topology(checked.iter().map(|node| node.wires.iter()));
     let graph = Graph { nodes: checked, topology, order, outputs, sources: all.sources.clone() };
     Ok(Built { graph, warnings: all })
+}
+
+/// The nodes by their number, with an edge for every wire.
+fn topology<'a>(nodes: impl ExactSizeIterator<Item = impl Iterator<Item = &'a Connection>>) -> DiGraph<usize, ()> {
+    let mut topology = DiGraph::with_capacity(nodes.len(), nodes.len());
+    (0..nodes.len()).for_each(|node| {
+        topology.add_node(node);
+    });
+    for (node, wires) in nodes.enumerate() {
+        for (source, _) in wires.filter_map(|wire| wire.source) {
+            topology.add_edge(NodeIndex::new(source), NodeIndex::new(node), ());
+        }
+    }
+    topology
 }
 
 /// Names every loop whole. Kosaraju's algorithm is iterative, so deep graphs do not exhaust the stack.

@@ -38,10 +38,15 @@ node! {
         b: Option<In<Number>>,
         /// Counts as well.
         more: engine::Scalar = engine::Scalar::Given(0.0),
+        /// Whether the second is left out.
+        alone: bool,
     }
 }
 impl Node for Add {
     type Out = Number;
+    fn unread(&self) -> &'static [&'static str] {
+        if self.alone { &["b"] } else { &[] }
+    }
     fn run(&self, cx: &mut Cx<'_>) -> NodeResult<Number> {
         Ok(Number(cx.get(&self.a)? + cx.optional(&self.b)?.unwrap_or(0.0) + cx.number(&self.more)?))
     }
@@ -443,6 +448,25 @@ fn only_what_an_output_needs_runs() {
     assert!(built.warnings.to_string().contains("nothing needs `idle`"));
     let outcome = run(&built.graph, World::quiet(&NoStore)).unwrap();
     assert_eq!(outcome.report.iter().map(|ran| ran.id.as_str()).collect::<Vec<_>>(), ["one", "x"]);
+}
+
+#[test]
+fn what_a_node_does_not_look_at_does_not_run() {
+    let graph = |alone: bool, value: u32| {
+        let nodes = format!(
+            r#""a": Give(value: 1), "c": Give(value: {value}), "b": Fail(number: "c"),
+               "x": Add(a: "a", b: "b", alone: {alone})"#
+        );
+        build(&request(&nodes, r#""out": "x""#)).unwrap()
+    };
+    let (quiet, store) = (graph(true, 2), MemoryStore::new(1 << 20));
+    assert!(quiet.warnings.items.is_empty(), "it is wired: {:?}", quiet.warnings);
+    let outcome = run(&quiet.graph, World::quiet(&store)).unwrap();
+    assert!(matches!(outcome.values["out"], Value::Number(1.0)));
+    assert_eq!(outcome.report.iter().map(|ran| ran.id.as_str()).collect::<Vec<_>>(), ["a", "x"]);
+    let again = run(&graph(true, 3).graph, World::quiet(&store)).unwrap();
+    assert!(again.report.iter().all(|ran| ran.how != How::Computed), "it is no part of the key");
+    assert!(run(&graph(false, 2).graph, World::quiet(&store)).is_err());
 }
 
 #[test]

@@ -61,6 +61,10 @@ impl Node for Restore {
     const HEAVY: bool = true;
     const NETWORK: bool = true;
 
+    fn unread(&self) -> &'static [&'static str] {
+        if self.model.is_empty() { &[] } else { &["damage"] }
+    }
+
     fn reduced(&self) -> bool {
         self.precision.reduced()
     }

@@ -128,6 +128,10 @@ impl Node for Upscale {
         }
     }
 
+    fn unread(&self) -> &'static [&'static str] {
+        if self.model.is_empty() { &[] } else { &["damage"] }
+    }
+
     fn reduced(&self) -> bool {
         self.precision.reduced()
     }

@@ -59,6 +59,8 @@ pub trait DynNode: Send + Sync {
     fn gives(&self, seen: &Shapes) -> Vec<Shape>;
     /// See [`Node::reach`].
     fn reach(&self, seen: &Shapes) -> Option<Reach>;
+    /// See [`Node::unread`].
+    fn unread(&self) -> &'static [&'static str];
     /// See [`Node::reduced`].
     fn reduced(&self) -> bool;
     /// See [`Node::run`].
@@ -97,6 +99,9 @@ impl<T: Node> DynNode for T {
     }
     fn reach(&self, seen: &Shapes) -> Option<Reach> {
         Node::reach(self, seen)
+    }
+    fn unread(&self) -> &'static [&'static str] {
+        Node::unread(self)
     }
     fn reduced(&self) -> bool {
         Node::reduced(self)

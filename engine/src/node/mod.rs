@@ -86,6 +86,11 @@ pub trait Node:
         None
     }
 
+    /// Optional wires that it does not look at, as its parameters stand: what would come by them need not be made.
+    fn unread(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether it computes in less than 32-bit floating point. Then, when what it gives is broken, it is asked once more
     /// with [`Cx::precise`].
     fn reduced(&self) -> bool {
