@@ -1,6 +1,6 @@
 //! Where results are kept between runs.
 
-use crate::{args::Machine, terminal::Terminal};
+use crate::{args::Machine, memory::Room, terminal::Terminal};
 use engine::{
     Behind, Cache, CacheSize, Claim, Layered, MemoryStore, NoStore, Store, digest::Digest, filesystem::OsFilesystem,
     value::Value,
@@ -12,9 +12,6 @@ use std::{
     time::Duration,
 };
 
-/// What is read twice in one run of the program, such as a mask for many pictures, is held in memory up to this size.
-pub(crate) const IN_MEMORY: usize = 16 << 20;
-
 /// The results that are kept, or none.
 pub(crate) enum Kept {
     Nothing,
@@ -22,14 +19,14 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    pub(crate) fn new(machine: &Machine) -> Result<Self, String> {
+    pub(crate) fn new(machine: &Machine, room: &Room) -> Result<Self, String> {
         if machine.no_cache {
             return Ok(Self::Nothing);
         }
         let root = root(machine.cache.as_deref())?;
         let size = machine.cache_size.map_or(CacheSize::Usual, CacheSize::Bytes);
-        let back = Behind::new(Cache::new(&root, size, Arc::new(OsFilesystem)));
-        Ok(Self::Disk(Box::new(Layered { front: MemoryStore::new(IN_MEMORY), back })))
+        let back = Behind::new(Cache::new(&root, size, Arc::new(OsFilesystem)), room.waiting);
+        Ok(Self::Disk(Box::new(Layered { front: MemoryStore::new(room.front), back })))
     }
 
     fn store(&self) -> &dyn Store {

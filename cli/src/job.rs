@@ -1,11 +1,10 @@
 //! What the arguments mean.
 
 use crate::{
-    args::{Bits, Controls, Machine, Numbers, OnExists, Quality, Seed, Shown, StripMetadata, Writing},
+    args::{Bits, Controls, Machine, Numbers, OnExists, Quality, Seed, StripMetadata, Writing},
     library::Shelf,
-    memory,
 };
-use engine::{Binding, Bounds, Registry, Request, Setting, Text};
+use engine::{Binding, Registry, Request, Setting, Text};
 use nodes::limits::{Limits, Profile};
 use std::{
     collections::BTreeMap,
@@ -113,12 +112,6 @@ pub(crate) fn limits(machine: &Machine) -> Result<Limits, String> {
         frames: machine.max_frames.or(limits.frames),
         decode_seconds: limits.decode_seconds,
     })
-}
-
-/// How much of the result is wanted, and how much memory may be taken for it.
-pub(crate) fn bounds(machine: &Machine, shown: &Shown) -> Bounds {
-    let memory = machine.memory.or_else(memory::usual);
-    Bounds { region: shown.preview, memory, base: memory::base(!machine.no_cache), ..Bounds::default() }
 }
 
 /// A text in RON.

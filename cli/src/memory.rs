@@ -1,5 +1,7 @@
-//! How much memory there is for a run.
+//! How much memory there is for a run, and what keeping results takes of it.
 
+use crate::args::Machine;
+use engine::{Bounds, value::Rect};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -12,17 +14,44 @@ const SHARE: f64 = 0.7;
 /// What the program holds beside the pictures: itself, its networks, its threads.
 const PROGRAM: u64 = 48 << 20;
 
-/// What keeping results takes besides: the memory in front of the disk, twice, since blocks of many sizes that come and go
-/// leave gaps between them.
-const CACHE: u64 = 2 * crate::cache::IN_MEMORY as u64;
+/// What is read twice in one run of the program, such as a mask for many pictures, is held in front of the disk up to this size.
+const FRONT: u64 = 16 << 20;
 
-/// What is held beside the pictures.
-pub(crate) fn base(keeps: bool) -> u64 {
-    PROGRAM + if keeps { CACHE } else { 0 }
+/// Results wait up to this size until the disk has taken them.
+const WAITING: u64 = 64 << 20;
+
+/// Either takes no more than this part of the memory, so that little of it is not all taken by what is done already.
+const PART: u64 = 16;
+
+/// How the memory that may be taken is shared out.
+pub(crate) struct Room {
+    /// What may be taken in all, where that is known.
+    most: Option<u64>,
+    keeps: bool,
+    /// Bytes of the memory in front of the disk.
+    pub(crate) front: usize,
+    /// Bytes that wait for the disk.
+    pub(crate) waiting: usize,
+}
+
+impl Room {
+    /// What was asked for, or what may be taken here.
+    pub(crate) fn new(machine: &Machine) -> Self {
+        let most = machine.memory.or_else(usual);
+        let part = |bytes: u64| most.map_or(bytes, |most| bytes.min(most / PART)) as usize;
+        Self { most, keeps: !machine.no_cache, front: part(FRONT), waiting: part(WAITING) }
+    }
+
+    /// What a run has to stay within. `region` is the only part of the output that is wanted.
+    pub(crate) fn bounds(&self, region: Option<Rect>) -> Bounds {
+        // The front counts twice, since blocks of many sizes that come and go leave gaps between them.
+        let kept = if self.keeps { 2 * self.front + self.waiting } else { 0 };
+        Bounds { region, memory: self.most, base: PROGRAM + kept as u64, ..Bounds::default() }
+    }
 }
 
 /// What may be taken when nothing else is said. Nothing where the system does not tell.
-pub(crate) fn usual() -> Option<u64> {
+fn usual() -> Option<u64> {
     available_here().map(|bytes| (bytes as f64 * SHARE) as u64)
 }
 

@@ -12,6 +12,7 @@
 // The declarations that `node!` writes name this crate as `engine`, also in here.
 extern crate self as engine;
 
+mod allocator;
 mod check;
 mod contain;
 mod demand;

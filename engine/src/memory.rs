@@ -15,9 +15,8 @@ use std::collections::{HashMap, HashSet};
 /// Rows of strips are multiples of this: blocks in which networks and file formats work then lie in one strip.
 const GRAIN: u32 = 32;
 
-/// What a strip gives back the allocator keeps in part for the next one: so much more is held than is in use. With 1.25
-/// two of ten pictures took 1.3 times what was foretold for the whole program.
-const KEPT_BACK: f64 = 1.5;
+/// The allocator keeps a part of what a strip gives back for the next one (see [`crate::allocator`]): so much more is held than is in use.
+const KEPT_BACK: f64 = 1.1;
 
 /// How much of the output is wanted, and what may be taken to make it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,7 +7,9 @@ use crate::{
     cache::Kept,
     catalog,
     job::{self, Recipe, Saving},
-    library, models_folder,
+    library,
+    memory::Room,
+    models_folder,
     naming::{self, Naming},
     pictures::{Folders, Found, Search},
     report,
@@ -179,6 +181,7 @@ impl Wanted<'_> {
         if let Some(seed) = drawn {
             terminal.note(&format!("seed {seed}"));
         }
+        let room = Room::new(self.machine);
         Ok(Batch {
             recipe: Recipe { preset, settings, ..Recipe::new(file) },
             inputs,
@@ -188,9 +191,9 @@ impl Wanted<'_> {
             scale: self.controls.scale,
             limits,
             dry_run: self.shown.dry_run,
-            kept: Kept::new(self.machine)?,
+            kept: Kept::new(self.machine, &room)?,
             explain: self.shown.explain,
-            bounds: job::bounds(self.machine, &self.shown),
+            bounds: room.bounds(self.shown.preview),
             fail_fast: self.fail_fast,
             progress: Progress::default(),
         })

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Blame, Failure, Graph, NodeResult, Plan, RunError, Sink, Step,
+    allocator::give_back_at_once,
     demand::{Part, taken},
     memory::{Stage, Work, reads},
     value::{Image, Rect, Value},
@@ -18,6 +19,7 @@ use std::{
 
 /// Runs the parts of a plan's work one after the other.
 pub(super) fn run(graph: &Graph, plan: &Plan, world: World<'_>, shared: &Shared) -> Result<Outcome, Box<RunError>> {
+    give_back_at_once();
     let steps = &plan.steps;
     let reads: Vec<HashSet<usize>> = plan.work.iter().map(|work| reads(graph, steps, work)).collect();
     let weights: Vec<f64> = plan.work.iter().map(|work| weight(graph, steps, work)).collect();

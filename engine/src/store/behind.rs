@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-/// Results wait for the disk up to this size, so that a slow one does not fill the memory.
-const WAITING: usize = 32 << 20;
-
 /// A store whose results are kept in the background, while the next ones are computed.
 ///
 /// Everybody sees a result at once; other processes see it when it is kept, and until then the claim on it holds. When
 /// results come faster than they can be kept, whoever brings the next one waits, and what is only offered is left out.
+/// A result that is larger than what may wait is kept by whoever brings it.
 pub struct Behind<S> {
     back: Arc<S>,
     shared: Arc<Shared>,
+    /// Bytes that may wait, so that a slow disk does not fill the memory.
+    most: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -86,14 +86,14 @@ impl Shared {
 }
 
 impl<S: Store + 'static> Behind<S> {
-    /// A store that keeps things in `back`.
-    pub fn new(back: S) -> Self {
+    /// A store that keeps things in `back`, for which up to `most` bytes wait.
+    pub fn new(back: S, most: usize) -> Self {
         let (back, shared) = (Arc::new(back), Arc::new(Shared::default()));
         let thread = back.keeps().then(|| {
             let (back, shared) = (back.clone(), shared.clone());
             thread::Builder::new().name("keeper".into()).spawn(move || shared.keep(&*back)).ok()
         });
-        Self { back, shared, thread: thread.flatten() }
+        Self { back, shared, most, thread: thread.flatten() }
     }
 
     /// The store behind it, once everything is kept.
@@ -108,11 +108,15 @@ impl<S: Store + 'static> Behind<S> {
         }
         let bytes = outputs.iter().map(|(_, value)| value.bytes()).sum();
         let mut queue = self.shared.queue();
-        while !queue.results.is_empty() && queue.bytes.saturating_add(bytes) > WAITING {
+        while !queue.results.is_empty() && queue.bytes.saturating_add(bytes) > self.most {
             if !patient {
                 return;
             }
             queue = self.shared.wait(queue);
+        }
+        if bytes > self.most {
+            drop(queue);
+            return self.back.put(action, outputs, cost);
         }
         queue.bytes += bytes;
         queue.results.push_back(Pending { action, outputs: outputs.to_vec(), cost, bytes, _claim: claim });
@@ -186,6 +190,7 @@ mod tests {
     use std::sync::mpsc;
 
     const COST: Duration = Duration::from_secs(1);
+    const WAITING: usize = 1 << 20;
 
     /// Keeps nothing before it is allowed to.
     struct Slow {
@@ -212,7 +217,7 @@ mod tests {
     fn slow() -> (Behind<Slow>, mpsc::Sender<()>) {
         let (allow, allowed) = mpsc::channel();
         let back = MemoryStore::new(1 << 30);
-        (Behind::new(Slow { back, allowed: Mutex::new(allowed) }), allow)
+        (Behind::new(Slow { back, allowed: Mutex::new(allowed) }, WAITING), allow)
     }
 
     fn result(number: u8, bytes: usize) -> (Digest, Vec<(Digest, Value)>) {
@@ -252,6 +257,22 @@ mod tests {
         store.offer(late, &outputs, COST);
         drop(allow);
         assert!(store.settled().outputs(late).is_none(), "it was left out");
+    }
+
+    #[test]
+    fn what_is_too_large_to_wait_is_kept_by_who_brings_it() {
+        let (store, allow) = slow();
+        let (action, outputs) = result(1, WAITING + 1);
+        allow.send(()).unwrap();
+        store.offer(action, &outputs, COST);
+        assert!(store.back.has(outputs[0].0), "nothing waits, so there is time");
+        let (small, _) = result(2, 1);
+        store.put(small, &result(2, 1).1, COST);
+        let (late, outputs) = result(3, WAITING + 1);
+        store.offer(late, &outputs, COST);
+        (0..2).for_each(|_| allow.send(()).unwrap());
+        store.put(late, &outputs, COST);
+        assert!(store.back.outputs(small).is_some() && store.back.outputs(late).is_some());
     }
 
     #[test]
