@@ -1,6 +1,7 @@
 //! The numbers that maps and weights are made of.
 
 use half::bf16;
+use half::vec::HalfBitsVecExt;
 
 use super::simd::Simd;
 
@@ -22,6 +23,8 @@ pub(super) mod sealed {
         /// One step of values for each lane.
         type Step<V: Simd>: Copy;
 
+        /// So many zeros, in memory that the system has cleared: whoever writes to it first takes its pages, in parallel where many do.
+        fn zeros(count: usize) -> Vec<Self>;
         /// Rounds to the nearest.
         fn from_f32(value: f32) -> Self;
         /// Exact.
@@ -57,6 +60,9 @@ impl sealed::Format for f32 {
     const PER_STEP: usize = 1;
     type Step<V: Simd> = V;
 
+    fn zeros(count: usize) -> Vec<Self> {
+        vec![0.0; count]
+    }
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         value
@@ -95,6 +101,10 @@ impl sealed::Format for bf16 {
     const PER_STEP: usize = 2;
     type Step<V: Simd> = V::Pairs;
 
+    fn zeros(count: usize) -> Vec<Self> {
+        // Of its own numbers the library does not know that they are zero in memory.
+        vec![0u16; count].reinterpret_into()
+    }
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         Self::from_f32(value)

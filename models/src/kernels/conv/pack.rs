@@ -91,7 +91,7 @@ impl<E: Element> Packed<E> {
             end += vectors * lanes;
         }
 
-        let mut weights = vec![E::default(); end * patch];
+        let mut weights = E::zeros(end * patch);
         let mut parts = vec![];
         let mut rest = &mut weights[..];
         for block in &blocks {
