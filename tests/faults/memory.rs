@@ -31,7 +31,7 @@ const fn job(width: u32, height: u32, strips: bool, arguments: &'static [&'stati
 
 const QUICK: [Job; 3] = [
     job(320, 240, false, &["--steps", "1"]),
-    job(200, 1500, true, &["--memory", "130MiB", "--steps", "1"]),
+    job(200, 1500, true, &["--memory", "115MiB", "--steps", "1"]),
     job(3000, 2000, true, &["--memory", "230MiB", "--graph", "plain.ron"]),
 ];
 
