@@ -4,7 +4,7 @@
 //! "Defocus map estimation from a single image"). So 1 / gradient^2 is a straight line over t^2 that meets zero at -s^2.
 //! Three known blurs give the line and say whether it is straight: where it is not, there is no lone step but a line, a
 //! corner or texture, which is left out. What the remaining edges of four ranges of t say is spread out, because scenes
-//! are not all in focus; [`regression`] has learnt from photographs which of it is the blur of the picture.
+//! are not all in focus; `regression.rs` has learnt from photographs which of it is the blur of the picture.
 
 mod edges;
 mod regression;
