@@ -1,6 +1,6 @@
 //! Where results are kept between runs.
 
-use crate::{args::Machine, memory::Room, terminal::Terminal};
+use crate::{args::Machine, memory::Budget, terminal::Terminal};
 use engine::{
     Behind, Cache, CacheSize, Claim, Layered, MemoryStore, NoStore, Store, digest::Digest, filesystem::OsFilesystem,
     value::Value,
@@ -19,14 +19,14 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    pub(crate) fn new(machine: &Machine, room: &Room) -> Result<Self, String> {
+    pub(crate) fn new(machine: &Machine, budget: &Budget) -> Result<Self, String> {
         if machine.no_cache {
             return Ok(Self::Nothing);
         }
         let root = root(machine.cache.as_deref())?;
         let size = machine.cache_size.map_or(CacheSize::Usual, CacheSize::Bytes);
-        let back = Behind::new(Cache::new(&root, size, Arc::new(OsFilesystem)), room.waiting);
-        Ok(Self::Disk(Box::new(Layered { front: MemoryStore::new(room.front), back })))
+        let back = Behind::new(Cache::new(&root, size, Arc::new(OsFilesystem)), budget.waiting);
+        Ok(Self::Disk(Box::new(Layered { front: MemoryStore::new(budget.front), back })))
     }
 
     fn store(&self) -> &dyn Store {

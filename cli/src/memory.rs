@@ -24,7 +24,7 @@ const WAITING: u64 = 64 << 20;
 const PART: u64 = 16;
 
 /// How the memory that may be taken is shared out.
-pub(crate) struct Room {
+pub(crate) struct Budget {
     /// What may be taken in all, where that is known.
     most: Option<u64>,
     keeps: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Room {
     pub(crate) waiting: usize,
 }
 
-impl Room {
+impl Budget {
     /// What was asked for, or what may be taken here.
     pub(crate) fn new(machine: &Machine) -> Self {
         let most = machine.memory.or_else(usual);

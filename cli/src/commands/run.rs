@@ -7,7 +7,7 @@ use crate::{
     cache::Kept,
     job::{self, Recipe, Saving, ron_text},
     library,
-    memory::Room,
+    memory::Budget,
     naming::{self, Naming},
     pictures::{Folders, Found, Picture, Search},
     recipe,
@@ -72,7 +72,7 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> 
     for (name, value) in recipe::saving_of(&args.graph, &limits) {
         saving.fields.entry(name).or_insert(value);
     }
-    let room = Room::new(&args.machine);
+    let budget = Budget::new(&args.machine);
     let batch = Batch {
         recipe,
         inputs,
@@ -82,9 +82,9 @@ fn prepared(terminal: &Terminal, args: &Run) -> Result<(Batch, Found), Refused> 
         scale: None,
         limits,
         dry_run: args.shown.dry_run,
-        kept: Kept::new(&args.machine, &room)?,
+        kept: Kept::new(&args.machine, &budget)?,
         explain: args.shown.explain,
-        bounds: room.bounds(args.shown.preview),
+        bounds: budget.bounds(args.shown.preview),
         fail_fast: args.gather.fail_fast,
         progress: Progress::default(),
     };

@@ -8,7 +8,7 @@ use crate::{
     catalog,
     job::{self, Recipe, Saving},
     library,
-    memory::Room,
+    memory::Budget,
     models_folder,
     naming::{self, Naming},
     pictures::{Folders, Found, Search},
@@ -181,7 +181,7 @@ impl Wanted<'_> {
         if let Some(seed) = drawn {
             terminal.note(&format!("seed {seed}"));
         }
-        let room = Room::new(self.machine);
+        let budget = Budget::new(self.machine);
         Ok(Batch {
             recipe: Recipe { preset, settings, ..Recipe::new(file) },
             inputs,
@@ -191,9 +191,9 @@ impl Wanted<'_> {
             scale: self.controls.scale,
             limits,
             dry_run: self.shown.dry_run,
-            kept: Kept::new(self.machine, &room)?,
+            kept: Kept::new(self.machine, &budget)?,
             explain: self.shown.explain,
-            bounds: room.bounds(self.shown.preview),
+            bounds: budget.bounds(self.shown.preview),
             fail_fast: self.fail_fast,
             progress: Progress::default(),
         })
