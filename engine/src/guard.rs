@@ -25,8 +25,9 @@ pub(crate) fn check(kind: &str, inputs: &Inputs, values: &[Value]) -> NodeResult
     };
     let most = inputs.values().filter_map(pictures).map(|image| deviation(&image)).fold(0.0, f64::max);
     for image in values.iter().filter_map(pictures) {
-        let wrong = image.samples().par_iter().filter(|sample| !sample.is_finite()).count();
-        if wrong > 0 {
+        let samples = image.samples();
+        if !samples.par_chunks(PART).all(all_finite) {
+            let wrong = samples.iter().filter(|sample| !sample.is_finite()).count();
             return Err(broken(format!("`{kind}` gave {wrong} samples that are no numbers")));
         }
         let left = deviation(&image);
@@ -40,16 +41,48 @@ pub(crate) fn check(kind: &str, inputs: &Inputs, values: &[Value]) -> NodeResult
 /// Largest standard deviation of the colours; what is no number does not count.
 fn deviation(image: &Image) -> f64 {
     let plane = |plane: &[f32]| {
-        let add = |(n, sum, squares): (f64, f64, f64), v: &f32| {
-            let v = f64::from(*v);
-            if v.is_finite() { (n + 1.0, sum + v, squares + v * v) } else { (n, sum, squares) }
-        };
-        let parts = plane.par_chunks(1 << 16).map(|part| part.iter().fold((0.0, 0.0, 0.0), add));
+        // Deviations from a value of the picture itself: of a flat one they are all nothing, whatever the rounding.
+        let pivot = plane.iter().copied().find(|v| v.is_finite()).unwrap_or_default();
+        let parts = plane.par_chunks(PART).flat_map_iter(|part| part.chunks(STEP)).map(|step| {
+            let narrow = moments(step, pivot);
+            // With what is no number in it, or squares beyond f32.
+            if narrow.2.is_finite() { narrow } else { wide_moments(step, pivot) }
+        });
         let (n, sum, squares) = parts.reduce(|| (0.0, 0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
         let n = f64::max(n, 1.0);
         (squares / n - (sum / n).powi(2)).max(0.0).sqrt()
     };
     image.rgb().chunks_exact(image.size().pixels().max(1)).map(plane).fold(0.0, f64::max)
+}
+
+/// Samples of a task, and those whose sums are narrow.
+const PART: usize = 1 << 16;
+const STEP: usize = 1 << 10;
+
+/// How many, their sum and that of their squares, from `pivot` on.
+fn moments(samples: &[f32], pivot: f32) -> (f64, f64, f64) {
+    const LANES: usize = 16;
+    let (mut sums, mut squares) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let (groups, rest) = samples.as_chunks::<LANES>();
+    let mut add = |lane: usize, v: f32| {
+        sums[lane] += v - pivot;
+        squares[lane] += (v - pivot) * (v - pivot);
+    };
+    groups.iter().for_each(|group| (0..LANES).for_each(|lane| add(lane, group[lane])));
+    rest.iter().enumerate().for_each(|(lane, v)| add(lane, *v));
+    let total = |lanes: [f32; LANES]| lanes.into_iter().map(f64::from).sum();
+    (samples.len() as f64, total(sums), total(squares))
+}
+
+/// The same of those that are numbers, slowly.
+fn wide_moments(samples: &[f32], pivot: f32) -> (f64, f64, f64) {
+    let finite = samples.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v) - f64::from(pivot));
+    finite.fold((0.0, 0.0, 0.0), |(n, sum, squares), v| (n + 1.0, sum + v, squares + v * v))
+}
+
+/// Whether there is neither NaN nor an infinity. (Comparing bits keeps the loop free of branches.)
+fn all_finite(samples: &[f32]) -> bool {
+    samples.iter().fold(0, |most: u32, v| most.max(v.to_bits() & 0x7fff_ffff)) < f32::INFINITY.to_bits()
 }
 
 #[cfg(test)]
@@ -76,6 +109,9 @@ mod tests {
         assert_eq!(checked(picture(|i| i as f32 * 1e-6), picture(|_| 0.0)), None, "nearly flat");
         let flat = checked(waves(), picture(|_| 0.0)).expect("an error");
         assert!(flat.contains("`Diffuse` gave a flat picture"), "{flat}");
+        let glaring = || picture(|i| if i % 2 == 0 { 1e30 } else { -1e30 });
+        assert_eq!(checked(glaring(), glaring()), None, "squares beyond f32");
+        assert!(checked(glaring(), waves()).is_some_and(|wrong| wrong.contains("flat")));
         for bad in [f32::NAN, f32::INFINITY] {
             let wrong = checked(waves(), picture(|i| if i % 100 == 7 { bad } else { i as f32 })).expect("an error");
             assert!(wrong.contains("3 samples"), "{wrong}");

@@ -1,7 +1,7 @@
 //! How the work of a plan is cut so that it fits into memory.
 //!
-//! The first that fits is taken: everything whole; whole, with smaller tiles inside the nodes; in strips, with ever more of
-//! them. Strips are previews of all of the output from top to bottom, each of which goes to the file at once; a picture
+//! The first that fits is taken: everything whole; whole, with smaller tiles inside the nodes; in strips, as few as fit, with
+//! the tiles that make the least work. Strips are previews of all of the output from top to bottom, each of which goes to the file at once; a picture
 //! that something needs to see whole (damage is measured on the whole) is put together from strips of its own before.
 
 use crate::{
@@ -104,13 +104,20 @@ pub(crate) fn fitted(
         }
         least = least.min(highest);
     }
+    // Large tiles may leave room for thin strips alone, whose surroundings are computed over and over: not the first that
+    // fits is taken, but the one that computes least.
+    let mut best: Option<(Cut, Thrift)> = None;
     for thrift in thrifts() {
         set_thrift(graph, &mut steps, thrift);
         let Some(cut) = in_strips(graph, &steps, bounds.region, most) else { break };
-        if cut.highest <= most {
-            return Ok(plan(steps, &spared, cut.work, cut.highest, cut.flops, thrift));
-        }
         least = least.min(cut.highest);
+        if cut.highest <= most && best.as_ref().is_none_or(|(best, _)| cut.flops < best.flops) {
+            best = Some((cut, thrift));
+        }
+    }
+    if let Some((cut, thrift)) = best {
+        set_thrift(graph, &mut steps, thrift);
+        return Ok(plan(steps, &spared, cut.work, cut.highest, cut.flops, thrift));
     }
     let node = graph.outputs.first().map_or(0, |(_, node, _)| *node);
     let needed = bounds.base.saturating_add(least);

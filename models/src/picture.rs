@@ -1,5 +1,7 @@
 //! What the networks take: pictures, enlargement factors and known damage.
 
+use rayon::prelude::*;
+
 use crate::layers::Region;
 use crate::{Error, Result};
 
@@ -116,7 +118,8 @@ pub(crate) fn room(len: usize, what: &'static str) -> Result<Vec<f32>> {
 /// A vector of `len` zeros; see [`room`].
 pub(crate) fn zeros(len: usize, what: &'static str) -> Result<Vec<f32>> {
     let mut values = room(len, what)?;
-    values.resize(len, 0.0);
+    // The system clears pages when they are first written to: by all threads at once.
+    values.par_extend(rayon::iter::repeat_n(0.0, len));
     Ok(values)
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     backend::{self, Precision, Watched},
     pixel::spread,
+    walk::{self, Walk},
 };
 use engine::{
     Blame, Cx, Failure, NodeResult,
@@ -13,6 +14,10 @@ use std::{borrow::Cow, sync::Arc};
 
 /// Most passes of a network over its own result.
 const MOST_PASSES: u32 = 4;
+
+/// Edges of tiles in radii, at least: where memory does not grow with their height, margins cost a twentieth at most.
+const WIDE: u32 = 80;
+const DEEP: u32 = 3;
 
 /// A network of a file, and how often it runs for a factor.
 pub(crate) struct Brought {
@@ -50,9 +55,11 @@ impl Brought {
         (0..passes).try_fold(0u32, |sum, number| Some(sum.saturating_add(pass(number)?)))
     }
 
-    /// The edge of the tiles: with narrow tiles deep networks would compute their margins over and over.
-    fn edge(&self, tile: u32) -> u32 {
-        tile.max(self.network.radius().map_or(0, |radius| radius.saturating_mul(3)))
+    /// The edge of the tiles for a picture of a size: with narrow tiles deep networks would compute their margins over and over.
+    fn edge(&self, tile: u32, size: Size) -> u32 {
+        let Some(radius) = self.network.radius() else { return tile.max(SuperResolution::LEAST_TILE) };
+        let least = if self.network.in_bands() { WIDE } else { DEEP };
+        walk::edge(tile.max(radius.saturating_mul(least)), size)
     }
 
     /// Floating-point operations and bytes at work for a picture of a size; `halved` makes tiles as small as memory asks for.
@@ -61,16 +68,16 @@ impl Brought {
         let (mut flops, mut bytes, mut count) = (0.0, 0u64, 0);
         for _ in 0..passes {
             // Where tiles decide about pixels they keep their size.
+            let edge = self.edge(tile, size);
             let (edge, margin) = match self.network.radius() {
-                Some(radius) => (halved(self.edge(tile)), radius),
-                None => (tile.max(SuperResolution::LEAST_TILE), SuperResolution::OVERLAP),
+                Some(radius) => (halved(edge), radius),
+                None => (edge, SuperResolution::OVERLAP),
             };
-            let tiles = u64::from(size.width.div_ceil(edge)) * u64::from(size.height.div_ceil(edge));
-            let wide = |length: u32| u64::from(edge.saturating_add(2 * margin).min(length));
-            let seen = wide(size.width) * wide(size.height);
-            flops += self.network.flops_per_pixel() * (seen * tiles) as f64;
-            bytes = bytes.max(seen.saturating_mul(self.network.bytes_per_pixel()));
-            count += tiles;
+            let walk = Walk { edge, margin };
+            let (width, height) = walk.widest(size);
+            flops += self.network.flops_per_pixel() * walk.pixels(size);
+            bytes = bytes.max(self.network.bytes_at_work(width, height));
+            count += walk.tiles(size);
             size = size.scaled(f64::from(self.scale()));
             // The planes of this pass and of the one before.
             bytes = bytes.saturating_add(size.area().saturating_mul(12));
@@ -84,11 +91,9 @@ impl Brought {
         let mut rgb = spread::colours(image, &rgb).map_or(rgb, Cow::Owned);
         let (mut size, place, own) = (image.size(), cx.place(image.size()), self.scale());
         let mut origin = (place.x, place.y);
-        let tile = match self.network.radius() {
-            Some(_) => cx.edge(self.edge(tile)),
-            None => tile,
-        };
         for pass in 0..passes {
+            let edge = self.edge(tile, size);
+            let tile = if self.network.radius().is_some() { cx.edge(edge) } else { edge };
             let picture = backend::picture(&rgb, size, origin)?;
             let mut watch = Watched { cx, part: pass.into(), parts: passes.into() };
             // What is kept of a tile is told by its place alone: passes of one size after the other do not mix.

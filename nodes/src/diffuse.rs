@@ -1,6 +1,7 @@
 use crate::{
     backend::{self, Precision, Watched},
     pixel::{gaussian, room, zeros},
+    walk::{self, Walk},
 };
 use engine::{
     Cx, Failure, Forecast, In, Node, NodeResult, Outputs, Reach, Scalar, Shape, Shapes, bail,
@@ -200,24 +201,24 @@ impl Node for Diffuse {
         // A residual for nothing, one, or a second from a coarser condition besides.
         let samplings = if highest <= 0.0 { 0 } else { 1 + u32::from(highest > COARSEN) };
         let flops = backbone(self.precision).map_or(0.0, |net| net.flops_per_pixel());
-        let edge = u64::from(seen.thrift.edge(self.tile));
-        let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
-        let margin = backbone(self.precision).map_or(0, |net| u64::from(net.radius()));
-        // At the sides of the picture there is no margin.
-        let wide = |length: u32| (edge + 2 * margin).min(u64::from(length) + 8);
+        let walk =
+            Walk { edge: seen.thrift.edge(self.tile), margin: backbone(self.precision).map_or(0, |net| net.radius()) };
+        let (width, height) = walk.widest(size);
+        // The network works on whole blocks of pixels.
+        let at_once = u64::from(width + 8) * u64::from(height + 8);
         // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
         // one and the coarser condition. The result, which is counted anyhow, comes only after that.
         let copies = if samplings > 1 { 48 } else { 24 };
-        let sampling = size.area() * copies + wide(size.width) * wide(size.height) * 60 * self.precision.bytes();
+        let sampling = size.area() * copies + at_once * 60 * self.precision.bytes();
         let result = size.area() * channels as u64 * 4;
         // Shaping holds the residual and two planes.
         let shaping = size.area() * (12 + 8);
         let working_bytes = if samplings > 0 { sampling.saturating_sub(result).max(shaping) } else { 0 };
         Forecast {
             outputs: self.gives(seen),
-            flops: flops * size.area() as f64 * f64::from(self.steps * samplings),
+            flops: flops * walk.pixels(size) * f64::from(self.steps * samplings),
             working_bytes,
-            tiles: if samplings > 0 { tiles } else { 0 },
+            tiles: if samplings > 0 { walk.tiles(size) } else { 0 },
         }
     }
 
@@ -357,7 +358,7 @@ fn coarsen(cx: &Cx<'_>, rgb: &[f32], size: Size, place: Rect, precision: Precisi
     let mut watch = |_: u64, _: u64| cx.checkpoint().map_err(|_| models::Error::Cancelled);
     let net = precision.within(cx).faithful()?;
     let large = net
-        .enlarge(picture, DamageCondition::default(), Factor::X2, Faithful::TILE, &mut watch)
+        .enlarge(picture, DamageCondition::default(), Factor::X2, walk::edge(Faithful::TILE, half), &mut watch)
         .map_err(backend::failure)?;
     let stride = 2 * half.width as usize;
     let mut out = room(rgb.len())?;

@@ -41,6 +41,7 @@ mod sharpen;
 mod text;
 mod tile;
 mod upscale;
+mod walk;
 
 pub use backend::{Precision, known_model, model_scale};
 pub use diffuse::Style;

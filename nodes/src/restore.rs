@@ -86,7 +86,7 @@ impl Node for Restore {
                 let (flops, working_bytes, tiles) = brought.cost(size, 1, self.tile, |edge| seen.thrift.edge(edge));
                 Forecast { outputs: Vec::new(), flops, working_bytes, tiles }
             }
-            _ => upscale::cost(size, Factor::X1, seen.thrift.edge(self.tile), self.precision),
+            _ => upscale::cost(size, Factor::X1, self.tile, seen.thrift, self.precision),
         });
         Forecast { outputs: self.gives(seen), ..cost.unwrap_or_default() }
     }

@@ -6,9 +6,10 @@ use crate::{
         spread,
         stretch::{self, Window},
     },
+    walk::{self, Walk},
 };
 use engine::{
-    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, bail,
+    Cx, Failure, Forecast, In, Node, NodeResult, Reach, Scalar, Shape, Shapes, Thrift, bail,
     digest::Digest,
     value::{Damage, Image, Size, Type},
 };
@@ -152,7 +153,7 @@ impl Node for Upscale {
         let Some((size, scale, shape)) = self.enlarged(seen) else { return unknown };
         let Ok(way) = self.way(scale, self.precision) else { return unknown };
         let mut forecast = match &way {
-            Way::Embedded(factor) => cost(size, *factor, seen.thrift.edge(self.tile), self.precision),
+            Way::Embedded(factor) => cost(size, *factor, self.tile, seen.thrift, self.precision),
             Way::Brought(brought, passes) => {
                 let (flops, working_bytes, tiles) =
                     brought.cost(size, *passes, self.tile, |edge| seen.thrift.edge(edge));
@@ -226,19 +227,16 @@ fn enlarged(size: Size, factor: u32) -> Size {
 }
 
 /// What a run of the faithful network costs; without outputs.
-pub(crate) fn cost(size: Size, factor: Factor, tile: u32, precision: Precision) -> Forecast {
-    let net = precision.faithful();
-    let flops = net.as_ref().map_or(0.0, |net| net.flops_per_pixel(factor));
-    let radius = net.as_ref().map_or(0, |net| u64::from(net.radius()));
-    let edge = u64::from(tile.max(1));
-    let tiles = u64::from(size.width).div_ceil(edge) * u64::from(size.height).div_ceil(edge);
-    // Each tile is computed with its margin, which ends at the sides of the picture.
-    let wide = |length: u32| (edge + 2 * radius).min(u64::from(length));
-    let (seen, kept) = (wide(size.width) * wide(size.height), |length: u32| edge.min(u64::from(length)));
-    let waste = seen as f64 / (kept(size.width) * kept(size.height)).max(1) as f64;
-    // Three maps of about 64 planes live at once.
-    let working_bytes = seen * 64 * 3 * precision.bytes();
-    Forecast { outputs: Vec::new(), flops: flops * size.area() as f64 * waste, working_bytes, tiles }
+pub(crate) fn cost(size: Size, factor: Factor, tile: u32, thrift: Thrift, precision: Precision) -> Forecast {
+    let Ok(net) = precision.faithful() else { return Forecast::default() };
+    let walk = Walk { edge: thrift.edge(walk::edge(tile, size)), margin: net.radius() };
+    let (width, height) = walk.widest(size);
+    Forecast {
+        outputs: Vec::new(),
+        flops: net.flops_per_pixel(factor) * walk.pixels(size),
+        working_bytes: net.bytes_at_work(width, height, factor),
+        tiles: walk.tiles(size),
+    }
 }
 
 /// The colours of a picture, enlarged by the faithful network.
@@ -256,7 +254,8 @@ pub(crate) fn enlarge(
     let picture = backend::picture(&rgb, image.size(), (place.x, place.y))?;
     let mut watch = Watched { cx, part: 0, parts: 1 };
     let net = precision.within(cx).faithful()?;
-    net.enlarge(picture, backend::condition(damage), factor, cx.edge(tile), &mut watch).map_err(backend::failure)
+    let edge = cx.edge(walk::edge(tile, image.size()));
+    net.enlarge(picture, backend::condition(damage), factor, edge, &mut watch).map_err(backend::failure)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::sync::Arc;
 pub struct Image {
     size: Size,
     channels: usize,
-    samples: Vec<f32>,
+    /// Shared by copies until one of them is written to.
+    samples: Arc<Vec<f32>>,
     /// Digest of the samples, once somebody asked.
     digest: Once,
     /// Colour profile, EXIF and the like, shared by all pictures made from one file.
@@ -60,7 +61,7 @@ impl Image {
     pub fn new(size: Size, channels: usize, samples: Vec<f32>, metadata: Arc<Metadata>) -> Self {
         assert!(channels == 3 || channels == 4, "a picture has 3 or 4 planes, not {channels}");
         assert_eq!(samples.len(), channels * size.pixels(), "samples do not fill {channels} planes of {size}");
-        Self { size, channels, samples, digest: Once::default(), metadata }
+        Self { size, channels, samples: Arc::new(samples), digest: Once::default(), metadata }
     }
 
     /// A picture of one colour per plane.
@@ -92,12 +93,12 @@ impl Image {
     /// All planes, one after the other, to be written.
     pub fn samples_mut(&mut self) -> &mut [f32] {
         self.digest = Once::default();
-        &mut self.samples
+        Arc::make_mut(&mut self.samples).as_mut_slice()
     }
 
     /// The planes without their picture.
     pub fn into_samples(self) -> Vec<f32> {
-        self.samples
+        Arc::unwrap_or_clone(self.samples)
     }
 
     /// One plane: 0 red, 1 green, 2 blue, 3 alpha.

@@ -22,7 +22,7 @@ pub struct Faithful {
 
 impl Faithful {
     /// A good edge for the tiles of [`Faithful::enlarge`], in pixels of the input.
-    pub const TILE: u32 = 256;
+    pub const TILE: u32 = 1024;
 
     /// The network that ships in the binary, unpacked on the first call for each precision.
     ///
@@ -64,8 +64,8 @@ impl Faithful {
     /// Enlarges a picture. Returns three planes of the enlarged size; values may leave 0..1 a little.
     ///
     /// The network runs on cells of `tile` x `tile` pixels of the picture with a margin of [`Faithful::radius`], one after
-    /// the other, each on all threads. Every tile size gives the same bits. Besides the result, 16 bytes per channel of the
-    /// network and pixel of one tile with its margin are needed: 66 MB for 256 pixels and 48 channels in f32, half of it in bf16.
+    /// the other, each on all threads, from top to bottom in bands that stay in the cache. Every tile size gives the same bits.
+    /// Besides the result, [`Faithful::bytes_at_work`] are needed.
     ///
     /// # Errors
     /// A picture that does not fit its size, a `tile` of 0, too little memory, or what `watch` stopped with; it is asked
@@ -95,6 +95,11 @@ impl Faithful {
     pub fn radius(&self) -> u32 {
         // A network deeper than u32 cannot be held in memory.
         u32::try_from(self.net.radius()).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of the maps that live at once when a tile comes in that is so wide and high, its margin included.
+    pub fn bytes_at_work(&self, width: u32, height: u32, factor: Factor) -> u64 {
+        self.net.bytes_at_work(width as usize, height as usize, factor)
     }
 
     /// Floating-point operations per pixel of the input, the tiles' margins left out.

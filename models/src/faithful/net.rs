@@ -1,6 +1,6 @@
 //! The network itself; `models/training/faithful.py` is its twin.
 
-use crate::layers::{Conv2d, Map, Pool, Precision, Then, Weights};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Rolling, Then, Weights};
 use crate::{Factor, Result};
 
 /// A residual trunk of plain 3x3 convolutions at the input's resolution, and a head for each factor.
@@ -41,28 +41,55 @@ impl Net {
         })
     }
 
-    /// The residual that is added to the bicubic enlargement, before the pixel shuffle: 3 * factor^2 channels.
+    /// The residual that is added to the bicubic enlargement, before the pixel shuffle: 3 * factor^2 channels. `take` gets its rows
+    /// from top to bottom until all of `cell` is there.
     ///
     /// # Errors
     /// When there is no memory for the activations.
-    pub(super) fn residual(&self, input: &Map, factor: Factor, pool: &mut Pool) -> Result<Map> {
-        let h = self.head.run(input, Then::NOTHING, pool)?;
-        let mut t: Option<Map> = None;
-        for block in &self.body {
-            let from = t.as_ref().unwrap_or(&h);
-            let y = block.a.run(from, Then::SILU, pool)?;
-            let next = block.b.run(&y, Then::NOTHING.plus(from, 0.2), pool)?;
-            pool.give(y);
-            if let Some(done) = t.replace(next) {
-                pool.give(done);
+    pub(super) fn residual(
+        &self,
+        input: Map,
+        cell: Region,
+        factor: Factor,
+        pool: &mut Pool,
+        mut take: impl FnMut(&Map),
+    ) -> Result<()> {
+        let layers = self.layers(factor);
+        let (mut head, mut tail, mut up) = (Rolling::behind(layers.len() - 2), Rolling::behind(1), Rolling::behind(0));
+        let mut body: Vec<[Rolling; 2]> = self.body.iter().map(|_| [Rolling::behind(1), Rolling::behind(2)]).collect();
+        for band in Band::all(input.region, cell, &layers) {
+            let h = head.run(&self.head, &input, band, Then::NOTHING, pool)?;
+            let mut t: Option<Map> = None;
+            for (block, [a, b]) in self.body.iter().zip(&mut body) {
+                let from = t.as_ref().unwrap_or(&h);
+                let y = a.run(&block.a, from, band, Then::SILU, pool)?;
+                let next = b.run(&block.b, &y, band, Then::NOTHING.plus(from, 0.2), pool)?;
+                pool.give(y);
+                t.replace(next).into_iter().for_each(|done| pool.give(done));
             }
+            let sum = tail.run(&self.tail, t.as_ref().unwrap_or(&h), band, Then::add(&h), pool)?;
+            t.into_iter().for_each(|done| pool.give(done));
+            pool.give(h);
+            let out = up.run(self.up(factor), &sum, band, Then::NOTHING, pool)?.here(pool)?;
+            pool.give(sum);
+            take(&out);
+            pool.give(out);
         }
-        let sum = self.tail.run(t.as_ref().unwrap_or(&h), Then::add(&h), pool)?;
-        t.into_iter().for_each(|done| pool.give(done));
-        pool.give(h);
-        let out = self.up(factor).run(&sum, Then::NOTHING, pool)?;
-        pool.give(sum);
-        out.here(pool)
+        pool.give(input);
+        Ok(())
+    }
+
+    /// All convolutions on the way.
+    fn layers(&self, factor: Factor) -> Vec<&Conv2d> {
+        let body = self.body.iter().flat_map(|block| [&block.a, &block.b]);
+        [&self.head].into_iter().chain(body).chain([&self.tail, self.up(factor)]).collect()
+    }
+
+    /// Bytes of the maps for an input with its margin.
+    pub(super) fn bytes_at_work(&self, width: usize, height: usize, factor: Factor) -> u64 {
+        let input = (width * height * Self::INPUTS * Precision::F32.bytes()) as u64;
+        // The head's result to the end, and of a block what comes in, what is between, and what comes out.
+        input + Band::most_bytes((width, height), &self.layers(factor), 4)
     }
 
     fn up(&self, factor: Factor) -> &Conv2d {
@@ -81,7 +108,6 @@ impl Net {
 
     /// Floating-point operations per pixel of the input.
     pub(super) fn flops(&self, factor: Factor) -> f64 {
-        let body: f64 = self.body.iter().map(|block| block.a.flops() + block.b.flops()).sum();
-        self.head.flops() + body + self.tail.flops() + self.up(factor).flops()
+        self.layers(factor).iter().map(|layer| layer.flops()).sum()
     }
 }

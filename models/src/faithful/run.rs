@@ -24,11 +24,9 @@ pub(super) fn enlarge(
         |cell, out| {
             let mut input = pool.map(cell.grown(net.radius()), Net::INPUTS, Precision::F32)?;
             planes::fill(&mut input, picture.rgb, &damage.planes())?;
-            let residual = net.residual(&input, factor, &mut pool)?;
-            pool.give(input);
-            planes::add(&residual, cell, scale, out);
-            pool.give(residual);
-            Ok(())
+            net.residual(input, cell, factor, &mut pool, |rows| {
+                planes::add(rows, cell.within(rows.region), scale, out);
+            })
         },
     )
 }

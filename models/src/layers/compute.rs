@@ -27,6 +27,14 @@ impl Precision {
             Self::Bf16 => "bf16",
         }
     }
+
+    /// Bytes of a number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::Bf16 => size_of::<half::bf16>(),
+        }
+    }
 }
 
 /// On what, and how exactly, a network computes.

@@ -1,5 +1,7 @@
 //! Convolution, and the fully connected layer as its smallest kind.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 
@@ -203,23 +205,34 @@ impl Map {
     /// # Errors
     /// When there is no memory for it, or a device fails.
     pub(crate) fn cut(&self, region: Region, margin: usize, pool: &mut Pool) -> Result<Self> {
-        fn copy<E: Number>(from: &Map, mut to: Map) -> Map {
-            let (left, top) = (to.region.left - from.region.left, to.region.top - from.region.top);
-            let len = to.region.width() * to.channels;
-            for y in 0..to.region.height() {
-                let (a, b) = (from.at(left, top + y), to.at(0, y));
-                E::slice_mut(&mut to)[b..b + len].copy_from_slice(&E::slice(from)[a..a + len]);
-            }
-            to
-        }
         assert!(self.region.contains(region), "a part of the map");
-        match &self.values {
-            Values::F32(_) => Ok(copy::<f32>(self, pool.padded(region, self.channels, Precision::F32, margin)?)),
-            Values::Bf16(_) => Ok(copy::<bf16>(self, pool.padded(region, self.channels, Precision::Bf16, margin)?)),
+        let precision = match &self.values {
+            Values::F32(_) => Precision::F32,
+            Values::Bf16(_) => Precision::Bf16,
             Values::Tensor(tensor) => {
                 let part = tensor.narrow(3, region.left - self.region.left, region.width())?;
-                Self::on_device(region, part.narrow(2, region.top - self.region.top, region.height())?)
+                return Self::on_device(region, part.narrow(2, region.top - self.region.top, region.height())?);
             }
+        };
+        let mut to = pool.padded(region, self.channels, precision, margin)?;
+        self.copy_to(&mut to, region);
+        Ok(to)
+    }
+
+    /// Copies the pixels of `region` to a map on the processor that holds them too.
+    pub(super) fn copy_to(&self, to: &mut Self, region: Region) {
+        fn copy<E: Number>(from: &Map, to: &mut Map, region: Region) {
+            let len = region.width() * to.channels;
+            for y in region.top..region.bottom {
+                let at = |map: &Map| map.at(region.left - map.region.left, y - map.region.top);
+                let (a, b) = (at(from), at(to));
+                E::slice_mut(to)[b..b + len].copy_from_slice(&E::slice(from)[a..a + len]);
+            }
+        }
+        match self.values {
+            Values::F32(_) => copy::<f32>(self, to, region),
+            Values::Bf16(_) => copy::<bf16>(self, to, region),
+            Values::Tensor(_) => panic!("a map that lies on a device"),
         }
     }
 
@@ -470,12 +483,12 @@ impl Conv2d {
     }
 
     /// Whether the weights are tensors on a device.
-    pub(super) fn on_candle(&self) -> bool {
+    pub(crate) fn on_candle(&self) -> bool {
         matches!(self.packed, Packed::Tensors(..))
     }
 
     /// The numbers of the result.
-    pub(super) fn out(&self) -> Precision {
+    pub(crate) fn out(&self) -> Precision {
         self.out
     }
 
@@ -520,23 +533,55 @@ impl Conv2d {
             let tensor = then.on_device(self.convolve(input, region)?, region)?;
             return Map::on_device(region, tensor.pad_with_zeros(1, 0, spare)?);
         }
-        let mut out = pool.padded(region, self.channels_out + spare, self.out, self.margin)?;
-        self.run_into(input, &mut out, region, region, then, |place| place, pool)?;
+        let mut out = self.room(region, spare, pool)?;
+        self.run_part(input, &mut out, region, then, pool)?;
         Ok(out)
     }
 
-    /// Convolves the first channels of a map into its channels from `first` on, in place. Cuts count as sides of the picture
-    /// here: close to them, as far as the window reaches, the result is of no use.
+    /// A map for a part of the result on the processor, with `spare` more channels per pixel.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(crate) fn room(&self, region: Region, spare: usize, pool: &mut Pool) -> Result<Map> {
+        pool.padded(region, self.channels_out + spare, self.out, self.margin)
+    }
+
+    /// Convolves the pixels of `part` into a map from [`Conv2d::room`] that holds them.
+    ///
+    /// # Errors
+    /// As [`Conv2d::run`].
+    pub(crate) fn run_part(
+        &self,
+        input: &Map,
+        out: &mut Map,
+        part: Region,
+        then: Then<'_>,
+        pool: &mut Pool,
+    ) -> Result<()> {
+        self.run_into(input, out, part, part, then, |place| place, pool)
+    }
+
+    /// Convolves the first channels of a map into its channels from `first` on, in place, for some of the map's rows: on a device
+    /// for all of them. Cuts count as sides of the picture here: close to them, as far as the window reaches, the result is of no use.
     ///
     /// # Errors
     /// When a device fails.
-    pub(crate) fn run_beside(&self, map: &mut Map, first: usize, activation: Activation<'_>) -> Result<()> {
-        let (region, Window { kernel, before, .. }) = (map.region, self.window);
+    pub(crate) fn run_beside(
+        &self,
+        map: &mut Map,
+        first: usize,
+        rows: Range<usize>,
+        activation: Activation<'_>,
+    ) -> Result<()> {
+        let Window { kernel, before, .. } = self.window;
         assert_eq!(self.window, Window::same(kernel), "the size stays");
-        let place = Place { start: map.at(0, 0) + first, ..map.place() };
+        let region = Region { top: rows.start, bottom: rows.end, ..map.region };
+        assert!(map.region.contains(region), "rows of the map");
+        let above = rows.start - map.region.top;
+        let place = Place { start: map.at(0, above) + first, height: region.height(), ..map.place() };
         let patch = |map: &Map| {
             assert!(map.margin >= before, "the border is too thin");
-            map.at(0, 0) - before * (map.row() + map.channels)
+            map.at(0, above) - before * (map.row() + map.channels)
         };
         match &self.packed {
             Packed::F32(conv) => {
@@ -548,6 +593,7 @@ impl Conv2d {
                 conv.run_beside(bf16::slice_mut(map), start, region.odd(), place, After::only(activation));
             }
             Packed::Tensors(..) => {
+                assert_eq!(region, map.region, "all rows");
                 let whole = Region::whole(region.width(), region.height());
                 let input = Map::on_device(whole, map.tensor().narrow(1, 0, self.channels_in)?)?;
                 let new = Then::activation(activation).on_device(self.convolve(&input, whole)?, whole)?;
@@ -559,7 +605,7 @@ impl Conv2d {
         Ok(())
     }
 
-    /// Convolves the pixels of `region` (on the output's level, within what is known) into those pixels of a map of `whole`
+    /// Convolves the pixels of `region` (on the output's level, within what is known) into those pixels of `whole`, a part of a map,
     /// that `place` makes of pixels that lie side by side.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn run_into(
@@ -577,7 +623,8 @@ impl Conv2d {
         let padded = if input.margin < most { Some(input.cut(input.region, most, pool)?) } else { None };
         let from = padded.as_ref().unwrap_or(input);
         let size = Place { start: 0, row: 0, pixel: 0, width: region.width(), height: region.height() };
-        let to = place(Place { start: out.at(0, 0), row: out.row(), pixel: out.channels, ..size });
+        let start = out.at(whole.left - out.region.left, whole.top - out.region.top);
+        let to = place(Place { start, row: out.row(), pixel: out.channels, ..size });
         match (&self.packed, self.out) {
             (Packed::F32(conv), Precision::F32) => {
                 conv.run(self.source(from, region), f32::slice_mut(out), to, then.at(whole, place));

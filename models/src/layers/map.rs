@@ -218,8 +218,10 @@ impl<T: Copy + Default> Buffers<T> {
         let mut values = match best {
             Some(index) => self.0.swap_remove(index),
             None => {
-                // Where none fits, what lies here is of other sizes than what is needed now: the largest makes room.
-                if let Some(largest) = (0..self.0.len()).max_by_key(|&i| self.0[i].len()) {
+                // Where none fits, what lies here is of other sizes than what is needed now: the largest makes room, unless
+                // that is far more than is needed.
+                let largest = (0..self.0.len()).max_by_key(|&i| self.0[i].len());
+                if let Some(largest) = largest.filter(|&i| self.0[i].len() / 8 <= len) {
                     all.change(bytes(self.0.swap_remove(largest).len()), 0);
                 }
                 let mut values = Vec::new();

@@ -3,6 +3,7 @@
 //! operations on a device; what a network says is the same for all of them.
 
 mod attention;
+mod bands;
 mod compute;
 mod conv2d;
 mod dense;
@@ -23,6 +24,7 @@ mod weights;
 mod windows;
 
 pub(crate) use attention::Attention;
+pub(crate) use bands::{Band, Rolling, along};
 pub use compute::{Compute, Precision};
 pub(crate) use conv2d::{Conv2d, Then};
 pub(crate) use dense::Dense;

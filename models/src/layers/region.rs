@@ -128,7 +128,7 @@ impl Region {
     }
 
     /// What two places of a level have in common.
-    pub(super) fn within(self, other: Self) -> Self {
+    pub(crate) fn within(self, other: Self) -> Self {
         let (left, top) = (self.left.max(other.left), self.top.max(other.top));
         let (right, bottom) = (self.right.min(other.right).max(left), self.bottom.min(other.bottom).max(top));
         Self { left, top, right, bottom, ..self }

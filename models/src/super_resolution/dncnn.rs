@@ -4,8 +4,9 @@
 use super::{Architecture, Network};
 use crate::files::{Tensor, Tensors};
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Map, Pool, Precision, Then, Weights, Window};
-use crate::{Result, picture::room};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, Window, along};
+use crate::picture::room;
+use crate::{Result, planes};
 
 /// How files of KAIR are told, which published the networks of the paper's authors.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -80,6 +81,15 @@ impl Dncnn {
     }
 }
 
+impl Dncnn {
+    /// What makes the noise.
+    fn chain(&self) -> Vec<(&Conv2d, Then<'_>)> {
+        let last = self.body.len() - 1;
+        let then = |i| Then::activation(if i == last { Activation::Identity } else { Activation::LeakyRelu(0.0) });
+        self.body.iter().enumerate().map(|(i, conv)| (conv, then(i))).collect()
+    }
+}
+
 impl Network for Dncnn {
     fn scale(&self) -> usize {
         1
@@ -97,9 +107,13 @@ impl Network for Dncnn {
         self.body.iter().collect()
     }
 
-    fn alive(&self) -> u64 {
-        // Two maps in turn.
-        8 * self.body.iter().map(Conv2d::channels).max().unwrap_or(0) as u64
+    fn in_bands(&self) -> bool {
+        true
+    }
+
+    fn bytes_at_work(&self, width: usize, height: usize) -> u64 {
+        // Two maps in turn, and the picture.
+        Band::most_bytes((width, height), &self.layers(), 2) + 12 * (width * height) as u64
     }
 
     fn base(&self, planes: &[f32], _width: usize) -> Result<Vec<f32>> {
@@ -110,14 +124,27 @@ impl Network for Dncnn {
 
     fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
         let mut x = input;
-        for (conv, left) in self.body.iter().zip((0..self.body.len()).rev()) {
-            let then = Then::activation(if left == 0 { Activation::Identity } else { Activation::LeakyRelu(0.0) });
+        for (conv, then) in self.chain() {
             let y = conv.run(&x, then, pool)?;
             pool.give(std::mem::replace(&mut x, y));
         }
-        // The network gives the noise.
-        let mut noise = x.here(pool)?;
-        noise.write(|_, row| row.iter_mut().for_each(|value| *value = -*value))?;
-        Ok(noise)
+        restoring(x, pool)
     }
+
+    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+        let bands = Band::all(input.region, cell, &self.layers());
+        along(&self.chain(), input, bands, pool, |noise, pool| {
+            let rows = restoring(noise, pool)?;
+            planes::add(&rows, cell.within(rows.region), 1, out);
+            pool.give(rows);
+            Ok(())
+        })
+    }
+}
+
+/// What is added to the picture to be rid of noise.
+fn restoring(noise: Map, pool: &mut Pool) -> Result<Map> {
+    let mut rows = noise.here(pool)?;
+    rows.write(|_, row| row.iter_mut().for_each(|value| *value = -*value))?;
+    Ok(rows)
 }

@@ -114,9 +114,15 @@ impl SuperResolution {
         self.net.flops() / self.net.unshuffle().pow(2) as f64
     }
 
-    /// Bytes of the maps that live at once for each pixel of the input, its margin included.
-    pub fn bytes_per_pixel(&self) -> u64 {
-        self.net.alive() / self.net.unshuffle().pow(2) as u64
+    /// Bytes of the maps that live at once when a tile comes in that is so wide and high, its margin included.
+    pub fn bytes_at_work(&self, width: u32, height: u32) -> u64 {
+        let side = |length: u32| (length as usize).div_ceil(self.net.unshuffle());
+        self.net.bytes_at_work(side(width), side(height))
+    }
+
+    /// Whether tiles are computed in bands, so that memory does not grow with their height.
+    pub fn in_bands(&self) -> bool {
+        self.net.in_bands()
     }
 
     /// Bytes of the weights in memory.

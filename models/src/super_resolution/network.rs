@@ -40,7 +40,19 @@ pub(crate) trait Network: Send + Sync {
     }
 
     /// Bytes of the maps that live at once, for each pixel of what comes in.
-    fn alive(&self) -> u64;
+    fn alive(&self) -> u64 {
+        0
+    }
+
+    /// Whether it computes in bands, so that memory does not grow with the height of what comes in.
+    fn in_bands(&self) -> bool {
+        false
+    }
+
+    /// Bytes of the maps that live at once when so wide and high a map comes in.
+    fn bytes_at_work(&self, width: usize, height: usize) -> u64 {
+        (width as u64).saturating_mul(height as u64).saturating_mul(self.alive())
+    }
 
     /// Bytes of the packed weights.
     fn bytes(&self) -> u64 {

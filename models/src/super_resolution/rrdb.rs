@@ -4,7 +4,7 @@
 use super::{Architecture, Network};
 use crate::files::Tensors;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Upsample, Weights, Window};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Upsample, Weights, Window};
 use crate::{Result, planes};
 
 /// What follows the convolutions.
@@ -147,15 +147,36 @@ impl Dense {
 
     /// `x + 0.2 * last(...)`, and around that `outer + 0.2 * ...`, as the first channels of the next wide map. The channels
     /// of `x` behind the first ones are written.
+    ///
+    /// All five go down the map together, so that what one has written the next one finds in the cache.
     fn run(&self, x: &mut Map, outer: Option<&Map>, pool: &mut Pool) -> Result<Map> {
-        let mut known = x.region;
-        for (i, conv) in self.grow.iter().enumerate() {
-            conv.run_beside(x, self.features + i * self.each, LEAKY)?;
-            known = known.convolved(Window::same(3));
+        fn plus<'m>(x: &'m Map, outer: Option<&'m Map>) -> Then<'m> {
+            let then = Then::NOTHING.plus(x, GAIN);
+            outer.map_or(then, |outer| then.plus(outer, GAIN))
         }
-        let then = Then::NOTHING.plus(x, GAIN);
-        let then = outer.map_or(then, |outer| then.plus(outer, GAIN));
-        self.last.run_with_room(x, known, then, self.spare(), pool)
+        let layers = self.grow.len() + 1;
+        let region = (0..layers).fold(x.region, |known, _| known.convolved(Window::same(3)));
+        if self.last.on_candle() {
+            for (i, conv) in self.grow.iter().enumerate() {
+                conv.run_beside(x, self.features + i * self.each, x.region.top..x.region.bottom, LEAKY)?;
+            }
+            return self.last.run_for(x, region, plus(x, outer), self.spare(), pool);
+        }
+        let mut out = self.last.room(region, self.spare(), pool)?;
+        let (all, wide) = (x.region, x.channels * self.last.out().bytes());
+        let mut done = vec![all.top; layers];
+        for band in Band::of(all, region, layers, wide) {
+            for (i, conv) in self.grow.iter().enumerate() {
+                let bottom = band.behind(i + 1, all.bottom);
+                conv.run_beside(x, self.features + i * self.each, done[i]..bottom, LEAKY)?;
+                done[i] = bottom;
+            }
+            let bottom = band.behind(layers, region.bottom);
+            let part = Region { top: done[layers - 1].max(region.top), bottom, ..region };
+            self.last.run_part(x, &mut out, part, plus(x, outer), pool)?;
+            done[layers - 1] = bottom;
+        }
+        Ok(out)
     }
 }
 

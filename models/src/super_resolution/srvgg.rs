@@ -4,7 +4,7 @@
 use super::{Architecture, Network};
 use crate::files::Tensor;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Weights};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, along};
 use crate::{Error, Result, planes};
 
 /// How its files are told.
@@ -81,16 +81,10 @@ impl Srvgg {
 }
 
 impl Srvgg {
-    /// What is added to the nearest pixels, before the pixel shuffle.
-    fn residual(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        let mut x = input;
-        for Layer { conv, slopes } in &self.body {
-            let y = conv.run(&x, Then::activation(Activation::Prelu(slopes)), pool)?;
-            pool.give(std::mem::replace(&mut x, y));
-        }
-        let residual = self.last.run(&x, Then::NOTHING, pool)?.here(pool)?;
-        pool.give(x);
-        Ok(residual)
+    /// What makes the residual that is added to the nearest pixels, before the pixel shuffle.
+    fn chain(&self) -> Vec<(&Conv2d, Then<'_>)> {
+        let body = self.body.iter().map(|Layer { conv, slopes }| (conv, Then::activation(Activation::Prelu(slopes))));
+        body.chain([(&self.last, Then::NOTHING)]).collect()
     }
 }
 
@@ -107,10 +101,13 @@ impl Network for Srvgg {
         self.body.iter().map(|layer| &layer.conv).chain([&self.last]).collect()
     }
 
-    fn alive(&self) -> u64 {
-        // Two maps in turn, and the last one in f32.
-        let widest = self.body.iter().map(|layer| layer.slopes.len()).max().unwrap_or(0);
-        8 * widest as u64 + 4 * 3 * (self.scale * self.scale) as u64
+    fn in_bands(&self) -> bool {
+        true
+    }
+
+    fn bytes_at_work(&self, width: usize, height: usize) -> u64 {
+        // Two maps in turn, and the picture.
+        Band::most_bytes((width, height), &self.layers(), 2) + 12 * (width * height) as u64
     }
 
     fn base(&self, planes: &[f32], width: usize) -> Result<Vec<f32>> {
@@ -118,17 +115,25 @@ impl Network for Srvgg {
     }
 
     fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        let residual = self.residual(input, pool)?;
+        let mut x = input;
+        for (conv, then) in self.chain() {
+            let y = conv.run(&x, then, pool)?;
+            pool.give(std::mem::replace(&mut x, y));
+        }
+        let residual = x.here(pool)?;
         let out = residual.shuffled(self.scale, pool)?;
         pool.give(residual);
         Ok(out)
     }
 
     fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
-        // The shuffle on the way into the planes.
-        let residual = self.residual(input, pool)?;
-        planes::add(&residual, cell, self.scale, out);
-        pool.give(residual);
-        Ok(())
+        let bands = Band::all(input.region, cell, &self.layers());
+        along(&self.chain(), input, bands, pool, |rows, pool| {
+            // The shuffle on the way into the planes.
+            let residual = rows.here(pool)?;
+            planes::add(&residual, cell.within(residual.region), self.scale, out);
+            pool.give(residual);
+            Ok(())
+        })
     }
 }

@@ -62,6 +62,14 @@ impl Layout {
     }
 }
 
+/// Pixels that are converted together.
+const BLOCK: usize = 4096;
+
+/// A value from 0 to 1 as the nearest of so many steps. (Rounding by name would be a call for each sample.)
+fn steps(value: f32, most: f32) -> i32 {
+    (value * most + 0.5) as i32
+}
+
 /// The pixels of a picture, or of a strip of it.
 pub(super) struct Pixels<'a> {
     pub(super) image: &'a Image,
@@ -90,17 +98,39 @@ impl Pixels<'_> {
         value
     }
 
+    /// Whether a channel of the file is a plane of the picture as it is.
+    fn is_plain(&self) -> bool {
+        !self.layout.grey && !self.layout.linear && self.image.has_alpha() == self.layout.alpha
+    }
+
     /// Fills whole pixels, from pixel `first` on.
     fn fill(&self, first: usize, target: &mut [u8], order: fn(u16) -> [u8; 2]) {
-        let (channels, bytes) = (self.layout.channels(), self.layout.bytes());
-        target.par_chunks_mut(channels * bytes * 4096).enumerate().for_each(|(block, target)| {
-            for (i, pixel) in target.chunks_exact_mut(channels * bytes).enumerate() {
-                for (channel, sample) in pixel.chunks_exact_mut(bytes).enumerate() {
-                    let value = self.sample(first + block * 4096 + i, channel);
-                    match self.layout.depth {
-                        SampleDepth::Eight => sample[0] = (value * 255.0).round() as u8,
-                        SampleDepth::Sixteen => sample.copy_from_slice(&order((value * 65_535.0).round() as u16)),
-                        SampleDepth::Float => sample.copy_from_slice(&value.to_ne_bytes()),
+        let (channels, bytes, plain) = (self.layout.channels(), self.layout.bytes(), self.is_plain());
+        target.par_chunks_mut(channels * bytes * BLOCK).enumerate().for_each(|(block, target)| {
+            let mut values = [0.0; BLOCK];
+            let (first, count) = (first + block * BLOCK, target.len() / (channels * bytes));
+            let values = &mut values[..count];
+            for channel in 0..channels {
+                if plain {
+                    let plane = &self.image.plane(channel)[first..first + count];
+                    values.iter_mut().zip(plane).for_each(|(value, sample)| *value = unit(*sample));
+                } else {
+                    values.iter_mut().zip(first..).for_each(|(value, pixel)| *value = self.sample(pixel, channel));
+                }
+                match self.layout.depth {
+                    SampleDepth::Eight => {
+                        let to = target[channel..].iter_mut().step_by(channels);
+                        to.zip(&*values).for_each(|(to, value)| *to = steps(*value, 255.0) as u8);
+                    }
+                    SampleDepth::Sixteen => {
+                        let to = target[channel * bytes..].chunks_mut(bytes).step_by(channels);
+                        to.zip(&*values).for_each(|(to, value)| {
+                            to.copy_from_slice(&order(steps(*value, 65_535.0) as u16));
+                        });
+                    }
+                    SampleDepth::Float => {
+                        let to = target[channel * bytes..].chunks_mut(bytes).step_by(channels);
+                        to.zip(&*values).for_each(|(to, value)| to.copy_from_slice(&value.to_ne_bytes()));
                     }
                 }
             }
