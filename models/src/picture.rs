@@ -1,7 +1,5 @@
 //! What the networks take: pictures, enlargement factors and known damage.
 
-use rayon::prelude::*;
-
 use crate::layers::Region;
 use crate::{Error, Result};
 
@@ -115,12 +113,14 @@ pub(crate) fn room(len: usize, what: &'static str) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-/// A vector of `len` zeros; see [`room`].
+/// A vector of `len` zeros, in memory that the system has cleared: whoever writes to it first takes its pages, in parallel where
+/// many do.
+///
+/// # Errors
+/// [`Error::TooLarge`] when the memory cannot be had.
 pub(crate) fn zeros(len: usize, what: &'static str) -> Result<Vec<f32>> {
-    let mut values = room(len, what)?;
-    // The system clears pages when they are first written to: by all threads at once.
-    values.par_extend(rayon::iter::repeat_n(0.0, len));
-    Ok(values)
+    let bytes = u64::try_from(len).ok().and_then(|len| len.checked_mul(4)).unwrap_or(u64::MAX);
+    bytemuck::allocation::try_zeroed_vec(len).map_err(|()| Error::TooLarge { what, bytes })
 }
 
 #[cfg(test)]

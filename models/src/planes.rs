@@ -8,12 +8,12 @@ use crate::picture::zeros;
 
 /// The values of a cell, plane by plane.
 pub(crate) fn cut(planes: &[f32], cell: Region) -> Vec<f32> {
-    let mut values = Vec::with_capacity(3 * cell.width() * cell.height());
-    for plane in planes.chunks_exact(cell.of.0 * cell.of.1) {
-        for y in cell.top..cell.bottom {
-            values.extend_from_slice(&plane[y * cell.of.0..][cell.left..cell.right]);
-        }
-    }
+    let plane = cell.of.0 * cell.of.1;
+    let mut values = vec![0.0; planes.len() / plane * cell.width() * cell.height()];
+    values.par_chunks_exact_mut(cell.width().max(1)).enumerate().with_min_len(32).for_each(|(i, row)| {
+        let (c, y) = (i / cell.height(), cell.top + i % cell.height());
+        row.copy_from_slice(&planes[c * plane + y * cell.of.0..][cell.left..cell.right]);
+    });
     values
 }
 

@@ -32,7 +32,10 @@ pub(crate) fn tile_by_tile(
             planes::paste(&values, pixels, &mut out);
         } else {
             run(cell, &mut out)?;
-            watch.keep(part, &|| planes::cut(&out, pixels));
+            // The only tile is the result, which whoever called will keep.
+            if total > 1 {
+                watch.keep(part, &|| planes::cut(&out, pixels));
+            }
         }
         watch.step(done, total)?;
     }

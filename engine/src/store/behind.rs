@@ -103,7 +103,9 @@ impl<S: Store + 'static> Behind<S> {
     }
 
     fn add(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration, claim: Option<Claim>, patient: bool) {
-        if self.thread.is_none() {
+        // Nobody should wait until there is room for what is left out.
+        let any = outputs.iter().any(|(_, value)| self.back.worth(value, cost));
+        if self.thread.is_none() || !any {
             return self.back.put(action, outputs, cost);
         }
         let bytes = outputs.iter().map(|(_, value)| value.bytes()).sum();

@@ -37,6 +37,11 @@ pub trait Store: Send + Sync {
     /// out.
     fn put(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration);
 
+    /// Whether an output that took `cost` to compute is kept, and not left out as what is cheaper to compute than to keep.
+    fn worth(&self, _: &Value, _cost: Duration) -> bool {
+        true
+    }
+
     /// As [`Store::put`], by the one who has the claim on the action. It ends when others can find the result.
     fn put_claimed(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration, _claim: Claim) {
         self.put(action, outputs, cost);

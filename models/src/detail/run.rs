@@ -50,7 +50,10 @@ pub(super) fn sample(
             pool.give(halves);
             frame.advance(&z, &velocity, pixels, dt, &mut next);
             pool.give(velocity);
-            watch.keep(part, &|| planes::cut(&next, pixels));
+            // The only tile of the last step is the result, which whoever called will keep.
+            if step + 1 < steps || blocks.count(edge) > 1 {
+                watch.keep(part, &|| planes::cut(&next, pixels));
+            }
             done += 1;
             watch.step(done, total)?;
         }
@@ -135,13 +138,14 @@ impl<'a> Frame<'a> {
     /// Fills a map at half the resolution with z and the condition, `pixel_unshuffle(2)`d: channel c * 4 + i * 2 + j is
     /// row i, column j of plane c.
     fn fill_halves(&self, z: &[f32], map: &mut Map) -> Result<()> {
-        let Region { left, top, .. } = map.region;
+        let (Region { left, top, .. }, width) = (map.region, map.region.width());
         map.write(|y, line| {
+            let mut room = Vec::new();
             for i in 0..2 {
                 for (c, row) in self.row(z, 2 * (top + y) + i).into_iter().enumerate() {
-                    for (x, pixel) in line.chunks_exact_mut(24).enumerate() {
-                        pixel[c * 4 + i * 2] = row.at(2 * (left + x));
-                        pixel[c * 4 + i * 2 + 1] = row.at(2 * (left + x) + 1);
+                    let (pairs, _) = row.part(2 * left, 2 * width, &mut room).as_chunks::<2>();
+                    for (pixel, pair) in line.chunks_exact_mut(24).zip(pairs) {
+                        pixel[c * 4 + i * 2..][..2].copy_from_slice(pair);
                     }
                 }
             }
@@ -150,12 +154,12 @@ impl<'a> Frame<'a> {
 
     /// Fills the channels from `first` on of a map at the full resolution with z and the condition.
     fn fill_full(&self, z: &[f32], map: &mut Map, first: usize) -> Result<()> {
-        let (Region { left, top, .. }, channels) = (map.region, map.channels);
+        let (Region { left, top, .. }, width, channels) = (map.region, map.region.width(), map.channels);
         map.write(|y, line| {
+            let mut room = Vec::new();
             for (c, row) in self.row(z, top + y).into_iter().enumerate() {
-                for (x, pixel) in line.chunks_exact_mut(channels).enumerate() {
-                    pixel[first + c] = row.at(left + x);
-                }
+                let values = row.part(left, width, &mut room);
+                line.chunks_exact_mut(channels).zip(values).for_each(|(pixel, value)| pixel[first + c] = *value);
             }
         })
     }
@@ -200,7 +204,14 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn at(&self, x: usize) -> f32 {
-        self.values[x.saturating_sub(self.before).min(self.values.len() - 1)]
+    /// So many values from column `left` on; `room` takes them where some lie beyond the ends.
+    fn part<'v>(&'v self, left: usize, width: usize, room: &'v mut Vec<f32>) -> &'v [f32] {
+        if left >= self.before && left - self.before + width <= self.values.len() {
+            return &self.values[left - self.before..][..width];
+        }
+        let last = self.values.len() - 1;
+        room.clear();
+        room.extend((left..left + width).map(|x| self.values[x.saturating_sub(self.before).min(last)]));
+        room
     }
 }

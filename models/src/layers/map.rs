@@ -208,7 +208,7 @@ impl Pool {
 #[derive(Default)]
 struct Buffers<T>(Vec<Vec<T>>);
 
-impl<T: Copy + Default> Buffers<T> {
+impl<T: Copy + Default + bytemuck::Zeroable> Buffers<T> {
     /// A buffer of `len` values or more: rows of `row` values, whose outer `edge` values are zero, as are the `margin` first
     /// and last rows.
     fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize, all: &mut Bytes) -> Result<Vec<T>> {
@@ -224,11 +224,9 @@ impl<T: Copy + Default> Buffers<T> {
                 if let Some(largest) = largest.filter(|&i| self.0[i].len() / 8 <= len) {
                     all.change(bytes(self.0.swap_remove(largest).len()), 0);
                 }
-                let mut values = Vec::new();
-                let too_large = |_| Error::TooLarge { what: "a feature map", bytes: bytes(len) };
-                values.try_reserve_exact(len).map_err(too_large)?;
+                let too_large = |()| Error::TooLarge { what: "a feature map", bytes: bytes(len) };
+                let values = bytemuck::allocation::try_zeroed_vec(len).map_err(too_large)?;
                 all.change(0, bytes(len));
-                values.resize(len, T::default());
                 values
             }
         };

@@ -191,7 +191,7 @@ impl Cache {
 
     fn write(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) -> io::Result<()> {
         for (digest, value) in outputs {
-            if value.bytes() <= SMALL || cost.as_secs_f64() * WRITING >= value.bytes() as f64 {
+            if self.worth(value, cost) {
                 self.write_content(*digest, value)?;
             }
         }
@@ -282,6 +282,10 @@ impl Store for Cache {
 
     fn content(&self, digest: Digest) -> Option<Value> {
         self.checked(&self.layout.content(digest), || self.read_content(digest))
+    }
+
+    fn worth(&self, value: &Value, cost: Duration) -> bool {
+        value.bytes() <= SMALL || cost.as_secs_f64() * WRITING >= value.bytes() as f64
     }
 
     fn put(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
