@@ -10,6 +10,9 @@ use crate::picture::{room, zeros};
 use crate::planes;
 use crate::{Error, Picture, Result, Watch};
 
+/// Bytes of maps that wait for the next tile: those of all levels together.
+const SPARE: u64 = 96 << 20;
+
 /// See [`super::Detail::sample`].
 pub(super) fn sample(
     net: &Net,
@@ -30,7 +33,7 @@ pub(super) fn sample(
     watch.step(0, total)?;
     let mut z = frame.noise(sampling.seed)?;
     let mut next = zeros(z.len(), "the second copy of the noise")?;
-    let mut pool = Pool::default();
+    let mut pool = Pool::keeping(SPARE);
     let mut done = 0;
     let dt = 1.0 / steps as f32;
     for step in 0..steps {
