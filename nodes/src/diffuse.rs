@@ -205,7 +205,7 @@ impl Node for Diffuse {
             Walk { edge: seen.thrift.edge(self.tile), margin: backbone(self.precision).map_or(0, |net| net.radius()) };
         let (width, height) = walk.widest(size);
         // The network works on whole blocks of pixels.
-        let at_once = u64::from(width + 8) * u64::from(height + 8);
+        let at_once = (u64::from(width) + 8) * (u64::from(height) + 8);
         // Sampling holds two copies of three planes, and the maps of a tile; beside a second residual there are the first
         // one and the coarser condition. The result, which is counted anyhow, comes only after that.
         let copies = if samplings > 1 { 48 } else { 24 };

@@ -156,6 +156,19 @@ pub(crate) fn along(
     Ok(())
 }
 
+/// The same at once: all that can be known of the last result.
+///
+/// # Errors
+/// As [`Conv2d::run`].
+pub(crate) fn at_once(layers: &[(&Conv2d, Then<'_>)], input: Map, pool: &mut Pool) -> Result<Map> {
+    let mut x = input;
+    for (conv, then) in layers {
+        let y = conv.run(&x, *then, pool)?;
+        pool.give(std::mem::replace(&mut x, y));
+    }
+    Ok(x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,10 +214,7 @@ mod tests {
             let level = Region::whole(14, height).at((0, origin));
             let cell = Region { top, bottom, ..level };
             let seen = cell.grown(radius);
-            let mut whole = input(seen);
-            for (conv, then) in &chain {
-                whole = conv.run(&whole, *then, pool).unwrap();
-            }
+            let whole = at_once(&chain, input(seen), pool).unwrap();
             let wanted = whole.cut(cell, 0, pool).unwrap().fetch().unwrap();
             let (mut found, mut next, mut bands) = (Vec::new(), cell.top, 0);
             along(&chain, input(seen), Band::all(seen, cell, &refs), pool, |rows, pool| {

@@ -4,7 +4,7 @@
 use super::{Architecture, Network};
 use crate::files::{Tensor, Tensors};
 use crate::kernels::Activation;
-use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, Window, along};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, Window, along, at_once};
 use crate::picture::room;
 use crate::{Result, planes};
 
@@ -123,12 +123,7 @@ impl Network for Dncnn {
     }
 
     fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        let mut x = input;
-        for (conv, then) in self.chain() {
-            let y = conv.run(&x, then, pool)?;
-            pool.give(std::mem::replace(&mut x, y));
-        }
-        restoring(x, pool)
+        restoring(at_once(&self.chain(), input, pool)?, pool)
     }
 
     fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {

@@ -4,7 +4,7 @@
 use super::{Architecture, Network};
 use crate::files::Tensor;
 use crate::kernels::Activation;
-use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, along};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, along, at_once};
 use crate::{Error, Result, planes};
 
 /// How its files are told.
@@ -115,12 +115,7 @@ impl Network for Srvgg {
     }
 
     fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        let mut x = input;
-        for (conv, then) in self.chain() {
-            let y = conv.run(&x, then, pool)?;
-            pool.give(std::mem::replace(&mut x, y));
-        }
-        let residual = x.here(pool)?;
+        let residual = at_once(&self.chain(), input, pool)?.here(pool)?;
         let out = residual.shuffled(self.scale, pool)?;
         pool.give(residual);
         Ok(out)
