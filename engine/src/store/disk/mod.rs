@@ -32,6 +32,8 @@ use std::{
 const SMALL: usize = 64 << 10;
 /// A larger one is kept when computing it took longer than writing it takes, at this many bytes a second.
 const WRITING: f64 = 100e6;
+/// Files are worth so many times that: to write one again, pictures are read that have many times as many bytes.
+const FILES: f64 = 4.0;
 /// The most that is kept, unless the person says otherwise.
 const USUAL: u64 = 20 << 30;
 /// The most of the free disk that is used, unless the person says otherwise, as one part in so many.
@@ -285,7 +287,8 @@ impl Store for Cache {
     }
 
     fn worth(&self, value: &Value, cost: Duration) -> bool {
-        value.bytes() <= SMALL || cost.as_secs_f64() * WRITING >= value.bytes() as f64
+        let rate = if matches!(value, Value::File(_)) { FILES * WRITING } else { WRITING };
+        value.bytes() <= SMALL || cost.as_secs_f64() * rate >= value.bytes() as f64
     }
 
     fn put(&self, action: Digest, outputs: &[(Digest, Value)], cost: Duration) {
