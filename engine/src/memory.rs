@@ -1,8 +1,9 @@
 //! How the work of a plan is cut so that it fits into memory.
 //!
 //! The first that fits is taken: everything whole; whole, with smaller tiles inside the nodes; in strips, as few as fit, with
-//! the tiles that make the least work. Strips are previews of all of the output from top to bottom, each of which goes to the file at once; a picture
-//! that something needs to see whole (damage is measured on the whole) is put together from strips of its own before.
+//! the tiles that make the least work. Strips are previews of all of the output from top to bottom, each of which goes to the
+//! file at once; a picture that something needs to see whole (damage is measured on the whole) is put together from strips of
+//! its own before.
 
 use crate::{
     Blame, Failure, Graph, Plan, State, Step, Thrift,

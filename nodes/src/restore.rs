@@ -33,7 +33,8 @@ engine::node! {
         /// Share of the restored picture in the result, 0 to 1.
         #[schemars(range(min = 0.0, max = 1.0))]
         strength: Scalar = Scalar::Given(1.0),
-        /// Edge of the tiles that the network works on, in pixels. Changes time and memory, never a pixel.
+        /// Edge of the tiles that the network works on, in pixels. Changes time and memory, never a pixel. A picture that is larger
+        /// by half or less is one tile, and networks out of files that would compute little but margins take larger ones.
         #[schemars(range(min = 16, max = 4096))]
         tile: u32 = Faithful::TILE,
         /// Numbers that the network computes in.

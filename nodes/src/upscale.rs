@@ -52,7 +52,8 @@ engine::node! {
         /// Enlargement factor of both edges, 1 to 4, with `model` 1 to 16; fractions are allowed. `Repeat` goes further, pass by pass.
         #[schemars(range(min = 1.0, max = 16.0))]
         scale: Scalar = Scalar::Given(2.0),
-        /// Edge of the tiles that the network works on, in pixels of the picture that comes in.
+        /// Edge of the tiles that the network works on, in pixels of the picture that comes in. A picture that is larger by half or
+        /// less is one tile, and networks out of files that would compute little but margins take larger ones.
         #[schemars(range(min = 16, max = 4096))]
         tile: u32 = Faithful::TILE,
         /// Numbers that the network computes in.
