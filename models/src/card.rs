@@ -52,7 +52,11 @@ pub(crate) fn unpacks(kind: &'static str) {
 
 /// The names of the networks that this process has unpacked so far, and the kinds of those that it has made of files.
 pub fn unpacked() -> Vec<&'static str> {
-    let all = [("faithful", crate::Faithful::is_unpacked()), ("detail", crate::Detail::is_unpacked())];
+    let all = [
+        ("faithful", crate::Faithful::is_unpacked()),
+        ("detail", crate::Detail::is_unpacked()),
+        ("faces", crate::detect::faces_are_unpacked()),
+    ];
     let brought = BROUGHT.lock().unwrap_or_else(PoisonError::into_inner);
     all.into_iter().filter(|(_, unpacked)| *unpacked).map(|(name, _)| name).chain(brought.iter().copied()).collect()
 }

@@ -8,12 +8,11 @@ use engine::{
 engine::node! {
     /// Finds faces, offline.
     ///
-    /// The embedded detector (SeetaFace's funnel cascade) finds frontal faces from about 20 pixels on and works on the
-    /// brightness alone. Boxes reach from the eyebrows to the chin; `Guide` turns them into gentler settings.
+    /// The embedded detector (the narrow YuNet) finds faces from about 10 pixels on, turned ones too. Boxes reach from the forehead to
+    /// the chin; `Guide` turns them into gentler settings. Large pictures are looked at in several sizes and part by part.
     ///
-    /// With `model` another detector does the work: YuNet, which finds faces from 10 pixels on, turned ones too, or BlazeFace, RetinaFace
-    /// or Ultra-Light, out of a file or imported. Large pictures are looked at in several sizes and part by part.
-    pub struct FaceDetect, version 2 {
+    /// With `model` another detector does the work: the wide YuNet, BlazeFace, RetinaFace or Ultra-Light, out of a file or imported.
+    pub struct FaceDetect, version 3 {
         /// Picture to search.
         image: In<Image>,
         /// Another detector: the name of a model that is kept, or a file. Empty is the model `faces` where there is one, else the
@@ -22,7 +21,7 @@ engine::node! {
         model: String,
         /// Least confidence of a face, 0 to 1. Lower finds more faces, and more that are none.
         #[schemars(range(min = 0.0, max = 1.0))]
-        confidence: f64 = 0.3,
+        confidence: f64 = 0.5,
         /// Whether to search at all; when not, nothing is found and no time is spent.
         enabled: bool = true,
     }

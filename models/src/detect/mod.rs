@@ -189,6 +189,11 @@ pub fn faces_digest() -> [u8; 32] {
     faces::Faces::file_digest()
 }
 
+/// Whether this process has unpacked the network of [`faces`].
+pub(crate) fn faces_are_unpacked() -> bool {
+    faces::Faces::is_unpacked()
+}
+
 /// Why there are no hands without a model: none ships in the binary.
 pub fn hands() -> Error {
     Error::ModelMissing { model: "hands", purpose: "finds hands" }

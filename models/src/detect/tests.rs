@@ -210,6 +210,38 @@ fn yunet_counts_the_faces_of_the_public_photographs() {
 }
 
 #[test]
+fn the_embedded_detector_finds_the_faces_that_wide_yunet_finds() {
+    let Some(root) = data("") else { return };
+    let (mut wanted_of_all, mut found_of_all, mut same_of_all) = (0, 0, 0);
+    // As given, and so small that most faces have 16 to 30 pixels.
+    for (name, longest) in PHOTOS.iter().flat_map(|name| [1024, 512, 320].map(|longest| (*name, longest))) {
+        let golden = Golden::of("yunet", name);
+        let large = golden.photo(&root.join("bench").join(name), Size::Longest(1024));
+        let photo = golden.photo(&root.join("bench").join(name), Size::Longest(longest));
+        let scale = photo.0 as f32 / large.0 as f32;
+        let boxes = golden.faces.iter().map(|boxes| {
+            let [x, y, width, height, _] = boxes[0].map(|value| value * scale);
+            Found { x, y, width, height, ..Found::default() }
+        });
+        let enough = |face: &Found| face.width.max(face.height) >= 16.0;
+        let wanted: Vec<Found> = boxes.filter(enough).collect();
+        let mut found = count(faces().unwrap(), &photo, 0.5);
+        found.retain(enough);
+        let same = |a: &Found, b: &Found| {
+            let common = a.common(b);
+            common > 0.5 * (a.area() + b.area() - common)
+        };
+        let both = wanted.iter().filter(|wanted| found.iter().any(|found| same(found, wanted))).count();
+        println!("{name} at {longest}: {both} of {}, {} found", wanted.len(), found.len());
+        wanted_of_all += wanted.len();
+        found_of_all += found.len();
+        same_of_all += both;
+    }
+    assert!(10 * same_of_all >= 9 * wanted_of_all, "{same_of_all} of {wanted_of_all}");
+    assert!(10 * same_of_all >= 9 * found_of_all, "{same_of_all} of {found_of_all} that were found");
+}
+
+#[test]
 fn detectors_with_priors_find_the_faces_of_large_photographs() {
     let Some(root) = data("") else { return };
     let photos = photos(&root);
