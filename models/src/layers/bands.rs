@@ -140,7 +140,7 @@ pub(crate) fn along(
     input: Map,
     bands: impl Iterator<Item = Band>,
     pool: &mut Pool,
-    mut take: impl FnMut(Map, &mut Pool) -> Result<()>,
+    take: &mut dyn FnMut(Map, &mut Pool) -> Result<()>,
 ) -> Result<()> {
     let mut rolling: Vec<Rolling> =
         (1..=layers.len()).map(|i| Rolling::behind(usize::from(i < layers.len()))).collect();
@@ -154,19 +154,6 @@ pub(crate) fn along(
     }
     pool.give(input);
     Ok(())
-}
-
-/// The same at once: all that can be known of the last result.
-///
-/// # Errors
-/// As [`Conv2d::run`].
-pub(crate) fn at_once(layers: &[(&Conv2d, Then<'_>)], input: Map, pool: &mut Pool) -> Result<Map> {
-    let mut x = input;
-    for (conv, then) in layers {
-        let y = conv.run(&x, *then, pool)?;
-        pool.give(std::mem::replace(&mut x, y));
-    }
-    Ok(x)
 }
 
 #[cfg(test)]
@@ -186,6 +173,11 @@ mod tests {
             Conv2d::new(&Compute::cpu(Precision::F32), &weights, &bias, CHANNELS, Window::same(3)).unwrap()
         };
         (0..LAYERS).map(layer).collect()
+    }
+
+    /// All that can be known of the last result.
+    fn at_once(layers: &[(&Conv2d, Then<'_>)], input: Map, pool: &mut Pool) -> Map {
+        layers.iter().fold(input, |x, (conv, then)| conv.run(&x, *then, pool).unwrap())
     }
 
     fn input(region: Region) -> Map {
@@ -214,10 +206,10 @@ mod tests {
             let level = Region::whole(14, height).at((0, origin));
             let cell = Region { top, bottom, ..level };
             let seen = cell.grown(radius);
-            let whole = at_once(&chain, input(seen), pool).unwrap();
+            let whole = at_once(&chain, input(seen), pool);
             let wanted = whole.cut(cell, 0, pool).unwrap().fetch().unwrap();
             let (mut found, mut next, mut bands) = (Vec::new(), cell.top, 0);
-            along(&chain, input(seen), Band::all(seen, cell, &refs), pool, |rows, pool| {
+            along(&chain, input(seen), Band::all(seen, cell, &refs), pool, &mut |rows, pool| {
                 let new = cell.within(rows.region);
                 assert_eq!(new.top, next);
                 (next, bands) = (new.bottom, bands + 1);

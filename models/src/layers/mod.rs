@@ -24,7 +24,7 @@ mod weights;
 mod windows;
 
 pub(crate) use attention::Attention;
-pub(crate) use bands::{Band, Rolling, along, at_once};
+pub(crate) use bands::{Band, Rolling, along};
 pub use compute::{Compute, Precision};
 pub(crate) use conv2d::{Conv2d, Then};
 pub(crate) use dense::Dense;

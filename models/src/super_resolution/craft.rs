@@ -3,10 +3,10 @@
 
 use super::attention::{Gated, across_channels, distances};
 use super::network::MEAN;
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Depthwise, LayerNorm, Map, Pool, Then, Weights, Windows};
+use crate::layers::{Conv2d, Depthwise, LayerNorm, Map, Pool, Region, Then, Weights, Windows};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -313,7 +313,7 @@ impl Network for Craft {
         (4 * (20 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let (width, height) = input.size();
         let whole = |of: usize| (of / SQUARE + 1) * SQUARE;
         let mut x = input.mirrored_with_edge((whole(width), whole(height)), pool)?;
@@ -344,6 +344,6 @@ impl Network for Craft {
         pool.give(sum);
         let mut out = out.shuffled(self.scale, pool)?;
         out.change(|c, value| value + MEAN[c])?;
-        out.cropped((width * self.scale, height * self.scale), pool)
+        take(out.cropped((width * self.scale, height * self.scale), pool)?, pool)
     }
 }

@@ -5,10 +5,10 @@ use super::attention::{across_channels, distances};
 use super::network::mean;
 use super::swinir::Convs;
 use super::upsampler::Upsampler;
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::{Activation, activate};
-use crate::layers::{Conv2d, Dense, Depthwise, LayerNorm, Map, Pool, Then, Weights, Window, Windows, sigmoid};
+use crate::layers::{Conv2d, Dense, Depthwise, LayerNorm, Map, Pool, Region, Then, Weights, Window, Windows, sigmoid};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -357,7 +357,7 @@ impl Network for Dat {
         (4 * (20 * self.features)) as u64 + self.upsampler.alive()
     }
 
-    fn enlarged(&self, mut x: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, mut x: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         x.change(|c, value| value - mean(self.colours, c))?;
         let first = self.first.run(&x, Then::NOTHING, pool)?;
         let mut y = self.before.run(&first, pool)?;
@@ -378,6 +378,6 @@ impl Network for Dat {
         let mut out = self.upsampler.run(sum, &x, pool)?;
         pool.give(x);
         out.change(|c, value| value + mean(self.colours, c))?;
-        Ok(out)
+        take(out, pool)
     }
 }

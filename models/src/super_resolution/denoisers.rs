@@ -1,10 +1,10 @@
 //! U-shaped denoisers: DRUNet (Zhang et al. 2021), whose blocks are two convolutions and which is told how strong the noise is, and
 //! SCUNet (Zhang et al. 2022), whose blocks are convolutions beside attention inside windows.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, LayerNorm, Map, Pool, Then, Weights, Window, Windows};
+use crate::layers::{Conv2d, LayerNorm, Map, Pool, Region, Then, Weights, Window, Windows};
 
 /// How the files of DRUNet are told.
 pub(super) const DRUNET: Architecture = Architecture {
@@ -279,7 +279,7 @@ impl Network for Ushape {
         (4 * 12 * self.features) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let size = input.size();
         let whole = |of: usize| of.next_multiple_of(self.square);
         let mut x = input.mirrored((whole(size.0), whole(size.1)), pool)?;
@@ -327,6 +327,6 @@ impl Network for Ushape {
         pool.give(y);
         let out = self.tail.run(&sum, Then::NOTHING, pool)?;
         pool.give(sum);
-        out.cropped(size, pool)
+        take(out.cropped(size, pool)?, pool)
     }
 }

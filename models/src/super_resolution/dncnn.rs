@@ -1,12 +1,12 @@
 //! DnCNN (Zhang et al. 2017): 3x3 convolutions with ReLU that predict the noise, which is then taken away. For grey or coloured
 //! pictures, at their own size. FDnCNN, which is told the noise in a further channel, is not read.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
+use crate::Result;
 use crate::files::{Tensor, Tensors};
 use crate::kernels::Activation;
-use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, Window, along, at_once};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, Window, along};
 use crate::picture::room;
-use crate::{Result, planes};
 
 /// How files of KAIR are told, which published the networks of the paper's authors.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -122,24 +122,13 @@ impl Network for Dncnn {
         Ok(copy)
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        restoring(at_once(&self.chain(), input, pool)?, pool)
-    }
-
-    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+    fn enlarged(&self, input: Map, cell: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let bands = Band::all(input.region, cell, &self.layers());
-        along(&self.chain(), input, bands, pool, |noise, pool| {
-            let rows = restoring(noise, pool)?;
-            planes::add(&rows, cell.within(rows.region), 1, out);
-            pool.give(rows);
-            Ok(())
+        along(&self.chain(), input, bands, pool, &mut |noise, pool| {
+            // What is added to the picture to be rid of its noise.
+            let mut rows = noise.here(pool)?;
+            rows.write(|_, row| row.iter_mut().for_each(|value| *value = -*value))?;
+            take(rows, pool)
         })
     }
-}
-
-/// What is added to the picture to be rid of noise.
-fn restoring(noise: Map, pool: &mut Pool) -> Result<Map> {
-    let mut rows = noise.here(pool)?;
-    rows.write(|_, row| row.iter_mut().for_each(|value| *value = -*value))?;
-    Ok(rows)
 }

@@ -63,7 +63,14 @@ fn run(net: &dyn Network, rgb: &[f32], seen: Region, cell: Region, out: &mut [f3
     for (planes, out) in rgb.chunks_exact(from).zip(out.chunks_exact_mut(to)) {
         let mut input = pool.map(seen, channels, Precision::F32)?;
         planes::fill(&mut input, planes, &[])?;
-        net.run(input, cell, out, pool)?;
+        net.enlarged(input, cell, pool, &mut |map, pool| {
+            let values = map.here(pool)?;
+            // The edge of the squares whose pixels are still channels.
+            let square = (values.channels / net.colours()).isqrt();
+            planes::add(&values, cell.times(net.scale() / square).within(values.region), square, out);
+            pool.give(values);
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! ESPCN (Shi et al. 2016): a few convolutions with tanh at the size of the input, and a pixel shuffle. Its networks are for
 //! grey pictures, or the brightness of coloured ones; here they run on each colour.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::files::Tensor;
-use crate::layers::{Conv2d, Map, Pool, Then, Weights};
+use crate::layers::{Conv2d, Map, Pool, Region, Then, Weights};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -70,7 +70,7 @@ impl Network for Espcn {
         4 * (2 * widest + self.colours * self.scale * self.scale) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let mut x = input;
         for conv in &self.body {
             let mut y = conv.run(&x, Then::NOTHING, pool)?;
@@ -79,8 +79,6 @@ impl Network for Espcn {
         }
         let out = self.last.run(&x, Then::NOTHING, pool)?;
         pool.give(x);
-        let picture = out.shuffled(self.scale, pool)?;
-        pool.give(out);
-        Ok(picture)
+        take(out, pool)
     }
 }

@@ -2,7 +2,7 @@
 //! enlarges. Its networks are for the brightness of pictures; here they run on each colour. No tensor tells by how much they
 //! enlarge, but what they make of grey does: with the wrong step the 9x9 squares overlap too much or too little.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::files::Tensor;
 use crate::kernels::Activation;
@@ -89,12 +89,12 @@ impl Fsrcnn {
             let edge = 2 * self.layers().iter().map(|layer| layer.radius()).sum::<usize>() + 3;
             let mut flat = pool.map(Region::whole(edge, edge), self.colours, Precision::F32)?;
             flat.change(|_, _| grey)?;
-            let out = self.enlarged(flat, &mut pool)?;
-            let (width, height) = out.size();
-            for y in height / 2..height / 2 + self.scale {
-                let row = out.pixels(width / 2, y, self.scale);
-                most = row.iter().fold(most, |most, value| most.max((value - grey).abs()));
-            }
+            let level = flat.region;
+            self.enlarged(flat, level, &mut pool, &mut |out, _| {
+                let middle = out.pixels(edge / 2, edge / 2, 1);
+                most = middle.iter().fold(most, |most, value| most.max((value - grey).abs()));
+                Ok(())
+            })?;
         }
         Ok(most)
     }
@@ -154,7 +154,7 @@ impl Network for Fsrcnn {
         4 * (2 * widest + self.colours * self.scale * self.scale) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let mut x = input;
         for Layer { conv, slopes } in &self.body {
             let y = conv.run(&x, Then::activation(Activation::Prelu(slopes)), pool)?;
@@ -162,8 +162,6 @@ impl Network for Fsrcnn {
         }
         let out = self.last.run(&x, Then::NOTHING, pool)?;
         pool.give(x);
-        let picture = out.shuffled(self.scale, pool)?;
-        pool.give(out);
-        Ok(picture)
+        take(out, pool)
     }
 }

@@ -1,10 +1,10 @@
 //! IMDN (Hui et al. 2019): blocks that keep a quarter of the channels after each convolution, weigh all of them by their contrast, and
 //! put them together.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Dense, Map, Pool, Then, Weights, sigmoid};
+use crate::layers::{Conv2d, Dense, Map, Pool, Region, Then, Weights, sigmoid};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -141,7 +141,7 @@ impl Network for Imdn {
         (4 * (self.features * (2 * self.blocks.len() + 5) + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let first = self.first.run(&input, Then::NOTHING, pool)?;
         pool.give(input);
         let mut results: Vec<Map> = Vec::with_capacity(self.blocks.len());
@@ -168,6 +168,6 @@ impl Network for Imdn {
         pool.give(first);
         let out = self.last.run(&sum, Then::NOTHING, pool)?;
         pool.give(sum);
-        out.shuffled(self.scale, pool)
+        take(out, pool)
     }
 }

@@ -31,7 +31,7 @@ pub use identify::architectures;
 
 pub(crate) use enlarge::enlarge;
 pub(crate) use identify::Architecture;
-pub(crate) use network::Network;
+pub(crate) use network::{Network, Take};
 pub(crate) use rrdb::Rrdb;
 pub(crate) use srvgg::Srvgg;
 

@@ -1,8 +1,8 @@
 //! What all upscalers have in common.
 
+use crate::Result;
 use crate::layers::{Conv2d, Map, Pool, Region};
 use crate::picture::zeros;
-use crate::{Result, planes};
 
 /// Mean of red, green and blue over the photographs of DIV2K, that many networks move pictures by.
 pub(super) const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
@@ -11,6 +11,9 @@ pub(super) const MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
 pub(super) fn mean(colours: usize, c: usize) -> f32 {
     if colours == 3 { MEAN[c] } else { 0.0 }
 }
+
+/// What becomes of a map that an upscaler hands over.
+pub(crate) type Take<'a> = dyn FnMut(Map, &mut Pool) -> Result<()> + 'a;
 
 /// An upscaler. Most look at no statistics over space: run on cells with a margin of their [`Network::radius`], they give the same
 /// bits as on the whole picture. Others have no radius; they run on overlapping cells, which are blended.
@@ -68,21 +71,10 @@ pub(crate) trait Network: Send + Sync {
         zeros(colours.saturating_mul(self.scale().pow(2)), "the enlarged picture")
     }
 
-    /// The result of a cell that comes in with its margin: a map of the enlarged level that holds the cell, of as many channels
-    /// as there are colours.
+    /// Hands over the result of a cell that comes in with its margin: maps that together hold the cell, of the enlarged level, or of a
+    /// smaller one with a channel for each pixel of a square, as PyTorch's `pixel_shuffle` takes them.
     ///
     /// # Errors
-    /// When there is no memory for it, or a device fails.
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map>;
-
-    /// Adds the result of a cell to the planes.
-    ///
-    /// # Errors
-    /// As [`Network::enlarged`].
-    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
-        let values = self.enlarged(input, pool)?.here(pool)?;
-        planes::add(&values, cell.times(self.scale()), 1, out);
-        pool.give(values);
-        Ok(())
-    }
+    /// When there is no memory for it, or a device fails; what `take` failed with.
+    fn enlarged(&self, input: Map, cell: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()>;
 }

@@ -3,10 +3,10 @@
 
 use super::attention::{Gated, across_channels_in_windows};
 use super::rlfn::Esa;
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Dense, Depthwise, LayerNorm, Map, Pool, Then, Weights, Windows, sigmoid, silu};
+use crate::layers::{Conv2d, Dense, Depthwise, LayerNorm, Map, Pool, Region, Then, Weights, Windows, sigmoid, silu};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -359,7 +359,7 @@ impl Network for OmniSr {
         (4 * (16 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let (width, height) = input.size();
         let whole = |of: usize| of.next_multiple_of(self.window);
         let x = input.with_zeros((whole(width), whole(height)), pool)?;
@@ -384,7 +384,7 @@ impl Network for OmniSr {
         pool.give(first);
         let out = self.last.run(&sum, Then::NOTHING, pool)?;
         pool.give(sum);
-        let out = out.shuffled(self.scale, pool)?;
-        out.cropped((width * self.scale, height * self.scale), pool)
+        // Before the pixel shuffle, a pixel of the enlarged picture's square is a channel.
+        take(out.cropped((width, height), pool)?, pool)
     }
 }

@@ -1,10 +1,10 @@
 //! PLKSR (Lee et al. 2024): a quarter of the channels sees a large square of pixels at once. RealPLKSR is the same with
 //! Mish and a normalisation over groups or pixels.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, GroupNorm, LayerNorm, Map, Pool, Then, Weights, sigmoid};
+use crate::layers::{Conv2d, GroupNorm, LayerNorm, Map, Pool, Region, Then, Weights, sigmoid};
 
 /// How the files of PLKSR are told; the misspelt name is its own.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -169,7 +169,7 @@ impl Network for Plksr {
         (4 * (8 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let mut x = self.first.run(&input, Then::NOTHING, pool)?;
         for block in &self.blocks {
             x = block.run(x, pool)?;
@@ -186,6 +186,6 @@ impl Network for Plksr {
             }
         })?;
         pool.give(input);
-        out.shuffled(self.scale, pool)
+        take(out, pool)
     }
 }

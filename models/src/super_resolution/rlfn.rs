@@ -1,7 +1,7 @@
 //! RLFN (Kong et al. 2022): blocks of three convolutions with an attention that looks at the map made small. Some of its
 //! networks take pictures from 0 to 255, some add their result to the picture; no tensor says so, but what they make of grey does.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
 use crate::layers::{Conv2d, Map, Pool, Precision, Region, Then, Weights, Window, sigmoid};
@@ -212,7 +212,7 @@ impl Network for Rlfn {
         (4 * (8 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, mut input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, mut input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let (width, height) = input.size();
         let around = match self.residual {
             true => Some(input.bilinear((width * self.scale, height * self.scale), pool)?),
@@ -222,8 +222,8 @@ impl Network for Rlfn {
         let mut out = self.result(input, pool)?;
         out.change(|_, value| value / self.range)?;
         match around {
-            Some(around) => around.with(&out, pool, |picture, more| picture + more),
-            None => Ok(out),
+            Some(around) => take(around.with(&out, pool, |picture, more| picture + more)?, pool),
+            None => take(out, pool),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! RRDBNet (Wang et al., ESRGAN 2018): residual blocks of dense blocks at the size of the input, then enlargements by 2.
 //! Real-ESRGAN (Wang et al. 2021) puts the pixels of 2x2 or 4x4 into the channels of one first, and so enlarges by less.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
+use crate::Result;
 use crate::files::Tensors;
 use crate::kernels::Activation;
 use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Upsample, Weights, Window};
-use crate::{Result, planes};
 
 /// What follows the convolutions.
 const LEAKY: Activation<'_> = Activation::LeakyRelu(0.2);
@@ -279,18 +279,14 @@ impl Network for Rrdb {
         (self.size * (3 * wide + self.first.channels())) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        let trunk = self.trunk(input, pool)?;
-        self.tail(trunk, pool)
-    }
-
-    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+    fn enlarged(&self, input: Map, cell: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let trunk = self.trunk(input, pool)?;
         for cell in cell.cells(CELL) {
             let part = trunk.cut(cell.grown(TAIL), 1, pool)?;
-            let values = self.tail(part, pool)?;
-            planes::add(&values, cell.times(self.scale()), 1, out);
-            pool.give(values);
+            let with_margin = self.tail(part, pool)?;
+            let enlarged = with_margin.cut(cell.times(self.scale()), 0, pool)?;
+            pool.give(with_margin);
+            take(enlarged, pool)?;
         }
         pool.give(trunk);
         Ok(())

@@ -1,10 +1,10 @@
 //! SAFMN (Sun et al. 2023): each group of channels is looked at in a size of its own, and what is seen weighs the map. Its
 //! successor SAFMN++ (NTIRE 2024) looks at a third of the channels in an eighth of the size.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, Depthwise, LayerNorm, Map, Pool, Then, Weights};
+use crate::layers::{Conv2d, Depthwise, LayerNorm, Map, Pool, Region, Then, Weights};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -198,7 +198,7 @@ impl Network for Safmn {
         (4 * (8 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let plus = self.blocks.iter().any(|block| matches!(block, Block::Plus { .. }));
         let size = input.size();
         let first = self.first.run(&input, Then::NOTHING, pool)?;
@@ -218,8 +218,8 @@ impl Network for Safmn {
         pool.give(first);
         let out = out.shuffled(self.scale, pool)?;
         match around {
-            Some(around) => around.with(&out, pool, |picture, more| picture + more),
-            None => Ok(out),
+            Some(around) => take(around.with(&out, pool, |picture, more| picture + more)?, pool),
+            None => take(out, pool),
         }
     }
 }

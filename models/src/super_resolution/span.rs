@@ -1,9 +1,9 @@
 //! SPAN (Wan et al. 2024): blocks of three convolutions whose result weighs itself, without parameters for that.
 
 use super::network::MEAN;
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
-use crate::layers::{Conv2d, Map, Pool, Then, Weights, Window, sigmoid};
+use crate::layers::{Conv2d, Map, Pool, Region, Then, Weights, Window, sigmoid};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -134,7 +134,7 @@ impl Network for Span {
         (4 * (12 * self.features + 6 * self.scale * self.scale)) as u64
     }
 
-    fn enlarged(&self, mut input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, mut input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         if self.moved {
             input.change(|c, value| (value - MEAN[c]) * RANGE)?;
         }
@@ -173,6 +173,6 @@ impl Network for Span {
         pool.give(all);
         let out = self.last.run(&joined, Then::NOTHING, pool)?;
         pool.give(joined);
-        out.shuffled(self.scale, pool)
+        take(out, pool)
     }
 }

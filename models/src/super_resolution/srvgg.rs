@@ -1,10 +1,10 @@
 //! SRVGGNetCompact (Wang et al., Real-ESRGAN 2021, its small models): 3x3 convolutions at the size of the input, and a pixel
 //! shuffle.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::files::Tensor;
 use crate::kernels::Activation;
-use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, along, at_once};
+use crate::layers::{Band, Conv2d, Map, Pool, Precision, Region, Then, Weights, along};
 use crate::{Error, Result, planes};
 
 /// How its files are told.
@@ -114,21 +114,8 @@ impl Network for Srvgg {
         planes::nearest(planes, width, self.scale)
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
-        let residual = at_once(&self.chain(), input, pool)?.here(pool)?;
-        let out = residual.shuffled(self.scale, pool)?;
-        pool.give(residual);
-        Ok(out)
-    }
-
-    fn run(&self, input: Map, cell: Region, out: &mut [f32], pool: &mut Pool) -> Result<()> {
+    fn enlarged(&self, input: Map, cell: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let bands = Band::all(input.region, cell, &self.layers());
-        along(&self.chain(), input, bands, pool, |rows, pool| {
-            // The shuffle on the way into the planes.
-            let residual = rows.here(pool)?;
-            planes::add(&residual, cell.within(residual.region), self.scale, out);
-            pool.give(residual);
-            Ok(())
-        })
+        along(&self.chain(), input, bands, pool, take)
     }
 }

@@ -3,10 +3,10 @@
 
 use super::network::mean;
 use super::upsampler::Upsampler;
-use super::{Architecture, Network, hat};
+use super::{Architecture, Network, Take, hat};
 use crate::Result;
 use crate::kernels::Activation;
-use crate::layers::{Conv2d, LayerNorm, Map, Pool, Then, Weights, Windows};
+use crate::layers::{Conv2d, LayerNorm, Map, Pool, Region, Then, Weights, Windows};
 
 /// How its files are told.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -269,7 +269,7 @@ impl Network for SwinIr {
         (4 * (12 * self.features)) as u64 + self.upsampler.alive()
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         let (width, height) = input.size();
         let whole = |of: usize| of.next_multiple_of(self.window);
         let mut x = input.mirrored((whole(width), whole(height)), pool)?;
@@ -297,6 +297,6 @@ impl Network for SwinIr {
         let mut out = self.upsampler.run(sum, &x, pool)?;
         pool.give(x);
         out.change(|c, value| value / self.range + mean(self.colours, c))?;
-        out.cropped((width * self.scale(), height * self.scale()), pool)
+        take(out.cropped((width * self.scale(), height * self.scale()), pool)?, pool)
     }
 }

@@ -1,7 +1,7 @@
 //! UpConv7 of waifu2x (nagadomi 2015, after Dong et al., SRCNN 2014): six 3x3 convolutions without padding, and a transposed
 //! one that enlarges by 2. Around the picture its outermost pixels go on for as far as the network looks.
 
-use super::{Architecture, Network};
+use super::{Architecture, Network, Take};
 use crate::Result;
 use crate::files::Tensor;
 use crate::kernels::Activation;
@@ -116,7 +116,7 @@ impl Network for UpConv7 {
         4 * (pairs.max().unwrap_or(0) + 3 * SCALE * SCALE) as u64
     }
 
-    fn enlarged(&self, input: Map, pool: &mut Pool) -> Result<Map> {
+    fn enlarged(&self, input: Map, _: Region, pool: &mut Pool, take: &mut Take<'_>) -> Result<()> {
         // Layers see zeros beyond the larger picture, but nothing that does reaches the picture itself.
         let mut map = continued(&input, RADIUS, pool)?;
         pool.give(input);
@@ -128,6 +128,6 @@ impl Network for UpConv7 {
         pool.give(map);
         let out = within(&large, SCALE * RADIUS, pool)?;
         pool.give(large);
-        Ok(out)
+        take(out, pool)
     }
 }
