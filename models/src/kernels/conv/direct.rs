@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::finish::{Finish, Pixels};
-use super::multiply::Product;
+use super::multiply::{Pace, Product};
 use super::pack::{Block, Packed, Run};
 use super::{Conv, Input};
 use crate::kernels::Element;
@@ -61,12 +61,17 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         let mut sums = MaybeUninit::<Sums>::uninit();
         let sums: *mut f32 = sums.as_mut_ptr().cast();
         let (stride, source, width) = (self.conv.stride, &self.input, NV * V::LANES);
+        let pace = Pace::new::<E>(width * E::PER_STEP, self.rows.len() * self.columns.len());
         let mut steps = 0;
         for (index, runs) in self.pieces.iter().enumerate() {
             let (first, last) = (index == 0, index + 1 == self.pieces.len());
             // With one piece no sums wait, and all tiles use the same few lines of the cache.
             let waiting = if self.pieces.len() > 1 { width } else { 0 };
             let mut pixel = 0;
+            let length = runs.iter().map(|run| run.steps).sum::<usize>();
+            let weights = self.packed.weights.as_ptr().wrapping_add(block.weights + steps * width * E::PER_STEP);
+            // The next piece, or the next block, lies behind this one.
+            let behind = weights.wrapping_add(length * width * E::PER_STEP).cast::<u8>();
             for y in self.rows.clone() {
                 let mut x = self.columns.start;
                 while x < self.columns.end {
@@ -87,7 +92,9 @@ impl<E: Element, O: Element> Job<'_, E, O> {
                             input: source.data.add(source.start + (y * source.row + x * source.pixel) * stride),
                             runs,
                             step: stride * source.pixel,
-                            weights: self.packed.weights.as_ptr().add(block.weights + steps * width * E::PER_STEP),
+                            weights,
+                            next: behind.wrapping_add(pace.after(length, pixel)),
+                            pace,
                         };
                         let count = product.some::<V, NV>(self.columns.end - x);
                         let at = Pixels { x, y, count };
@@ -101,7 +108,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
                     }
                 }
             }
-            steps += runs.iter().map(|run| run.steps).sum::<usize>();
+            steps += length;
         }
     }
 }

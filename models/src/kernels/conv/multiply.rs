@@ -19,6 +19,30 @@ pub(super) struct Product<'a, E> {
     pub(super) step: usize,
     /// For each step of the runs `NV` vectors.
     pub(super) weights: *const E,
+    /// What is wanted next: it comes in from memory at this pace meanwhile.
+    pub(super) next: *const u8,
+    pub(super) pace: Pace,
+}
+
+/// How fast the weights that are wanted next come in while those of now stay in the cache: when all pixels are done, all of them are
+/// there, so that nobody waits for memory where there are few pixels for many weights.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// Bytes per step and pixel, times 2^16.
+    bytes: usize,
+}
+
+impl Pace {
+    /// For so many pixels that share weights of so many values a step.
+    pub(super) fn new<E>(values: usize, pixels: usize) -> Self {
+        Self { bytes: ((values * size_of::<E>()) << 16) / pixels }
+    }
+
+    /// Bytes that come in during so many steps of so many pixels.
+    #[inline(always)]
+    pub(super) fn after(self, steps: usize, pixels: usize) -> usize {
+        (steps * pixels * self.bytes) >> 16
+    }
 }
 
 /// Most pixels of a register tile: their sums, the weights of a step and one value have to fit into the registers. A few
@@ -93,9 +117,13 @@ impl<E: Element> Product<'_, E> {
                 }
             }
             let mut w = self.weights;
+            // Rather a little too much than too little.
+            let (mut next, hop) = (self.next, self.pace.after(1, P) + 1);
             for run in self.runs {
                 let mut from = self.input.add(run.offset);
                 for _ in 0..run.steps {
+                    V::prefetch(next);
+                    next = next.wrapping_add(hop);
                     let mut factors = [E::splat::<V>(from); NV];
                     for v in 0..NV {
                         factors[v] = E::step::<V>(w.add(v * V::LANES * E::PER_STEP));

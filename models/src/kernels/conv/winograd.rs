@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::finish::{Finish, Pixels};
-use super::multiply::Product;
+use super::multiply::{Pace, Product};
 use super::pack::{Block, Packed, Run};
 use super::{Conv, Input};
 use crate::kernels::Element;
@@ -230,9 +230,14 @@ impl<E: Element, O: Element> Work<'_, E, O> {
         let Job { conv, packed, .. } = self.job;
         let (width, step) = (NV * V::LANES, conv.channels_in);
         let tiles = self.job.columns.len() * self.job.rows.len();
-        let runs = [Run { offset: 0, steps: conv.channels_in / E::PER_STEP }];
+        let steps = conv.channels_in / E::PER_STEP;
+        let runs = [Run { offset: 0, steps }];
+        let pace = Pace::new::<E>(width * E::PER_STEP, tiles);
         for point in 0..POINTS {
             let mut tile = 0;
+            let weights = packed.weights.as_ptr().wrapping_add(block.weights + point * conv.channels_in * width);
+            // The next point, or the next block, lies behind this one.
+            let behind = weights.wrapping_add(conv.channels_in * width).cast::<u8>();
             while tile < tiles {
                 // SAFETY: the room holds all tiles at all places; the weights hold NV vectors of steps per step of each place.
                 unsafe {
@@ -243,7 +248,9 @@ impl<E: Element, O: Element> Work<'_, E, O> {
                         input: self.patches.add(point * self.layout.patches + tile * step).cast_const(),
                         runs: &runs,
                         step,
-                        weights: packed.weights.as_ptr().add(block.weights + point * conv.channels_in * width),
+                        weights,
+                        next: behind.wrapping_add(pace.after(steps, tile)),
+                        pace,
                     };
                     tile += product.some::<V, NV>(tiles - tile);
                 }

@@ -27,6 +27,8 @@ pub trait Simd: Copy {
     /// Registers that one value of `Pairs` takes.
     const PAIR_REGISTERS: usize;
 
+    /// Has a line of memory brought into the caches. Any address will do.
+    unsafe fn prefetch(_address: *const u8) {}
     unsafe fn splat(value: f32) -> Self;
     /// # Safety
     /// `from` must be readable for `LANES` values.

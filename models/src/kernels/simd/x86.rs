@@ -19,6 +19,10 @@ macro_rules! arithmetic {
     ($splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $max:ident,
      $min:ident, $bits:ident, $value:ident, $shift:ident, $sum:ident) => {
         #[inline(always)]
+        unsafe fn prefetch(address: *const u8) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+        #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             unsafe { Self($splat(value)) }
         }
