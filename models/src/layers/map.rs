@@ -143,8 +143,6 @@ pub(crate) struct Pool {
     narrow: Buffers<bf16>,
     /// Bytes of all buffers, in use or not, and the most that they ever were.
     bytes: Bytes,
-    /// Bytes of buffers of one kind that may lie here when none of them fits.
-    spare: u64,
 }
 
 #[derive(Default)]
@@ -164,7 +162,8 @@ impl Pool {
     /// A pool that keeps so many bytes of buffers of each kind for later, also when none of them fits what is needed now: for
     /// networks that go through maps of many sizes again and again.
     pub(crate) fn keeping(spare: u64) -> Self {
-        Self { spare, ..Self::default() }
+        let (wide, narrow) = (Buffers { free: vec![], spare }, Buffers { free: vec![], spare });
+        Self { wide, narrow, ..Self::default() }
     }
 
     /// A map with zeros around it; what is in it is left over from other maps.
@@ -191,8 +190,8 @@ impl Pool {
         let len = len.ok_or(Error::TooLarge { what: "a feature map", bytes: u64::MAX })?;
         let (row, edge) = (wide * channels, margin * channels);
         let values = match precision {
-            Precision::F32 => Values::F32(self.wide.take(len, row, edge, margin, self.spare, &mut self.bytes)?),
-            Precision::Bf16 => Values::Bf16(self.narrow.take(len, row, edge, margin, self.spare, &mut self.bytes)?),
+            Precision::F32 => Values::F32(self.wide.take(len, row, edge, margin, &mut self.bytes)?),
+            Precision::Bf16 => Values::Bf16(self.narrow.take(len, row, edge, margin, &mut self.bytes)?),
         };
         Ok(Map { region, channels, margin, values })
     }
@@ -205,8 +204,8 @@ impl Pool {
     /// Takes back the buffer of a map.
     pub(crate) fn give(&mut self, map: Map) {
         match map.values {
-            Values::F32(values) => self.wide.0.push(values),
-            Values::Bf16(values) => self.narrow.0.push(values),
+            Values::F32(values) => self.wide.free.push(values),
+            Values::Bf16(values) => self.narrow.free.push(values),
             Values::Tensor(_) => {}
         }
     }
@@ -214,32 +213,28 @@ impl Pool {
 
 /// Buffers of one kind that nobody uses.
 #[derive(Default)]
-struct Buffers<T>(Vec<Vec<T>>);
+struct Buffers<T> {
+    free: Vec<Vec<T>>,
+    /// Bytes of them that may lie here when none fits.
+    spare: u64,
+}
 
 impl<T: Copy + Default + bytemuck::Zeroable> Buffers<T> {
     /// A buffer of `len` values or more: rows of `row` values, whose outer `edge` values are zero, as are the `margin` first
     /// and last rows.
-    fn take(
-        &mut self,
-        len: usize,
-        row: usize,
-        edge: usize,
-        margin: usize,
-        spare: u64,
-        all: &mut Bytes,
-    ) -> Result<Vec<T>> {
+    fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize, all: &mut Bytes) -> Result<Vec<T>> {
         let bytes = |len: usize| (len as u64).saturating_mul(size_of::<T>() as u64);
         let fits = |values: &Vec<T>| values.len() >= len && values.len() / 4 <= len;
-        let best = (0..self.0.len()).filter(|&i| fits(&self.0[i])).min_by_key(|&i| self.0[i].len());
+        let best = (0..self.free.len()).filter(|&i| fits(&self.free[i])).min_by_key(|&i| self.free[i].len());
         let mut values = match best {
-            Some(index) => self.0.swap_remove(index),
+            Some(index) => self.free.swap_remove(index),
             None => {
                 // Where none fits, what lies here is of other sizes than what is needed now: the largest makes room, unless
                 // that is far more than is needed, or little lies here.
-                let lies: u64 = self.0.iter().map(|values| bytes(values.len())).sum();
-                let largest = (0..self.0.len()).max_by_key(|&i| self.0[i].len()).filter(|_| lies > spare);
-                if let Some(largest) = largest.filter(|&i| self.0[i].len() / 8 <= len) {
-                    all.change(bytes(self.0.swap_remove(largest).len()), 0);
+                let lies: u64 = self.free.iter().map(|values| bytes(values.len())).sum();
+                let largest = (0..self.free.len()).max_by_key(|&i| self.free[i].len()).filter(|_| lies > self.spare);
+                if let Some(largest) = largest.filter(|&i| self.free[i].len() / 8 <= len) {
+                    all.change(bytes(self.free.swap_remove(largest).len()), 0);
                 }
                 let too_large = |()| Error::TooLarge { what: "a feature map", bytes: bytes(len) };
                 let values = bytemuck::allocation::try_zeroed_vec(len).map_err(too_large)?;

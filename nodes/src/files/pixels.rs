@@ -117,21 +117,11 @@ impl Pixels<'_> {
                 } else {
                     values.iter_mut().zip(first..).for_each(|(value, pixel)| *value = self.sample(pixel, channel));
                 }
+                let to = &mut target[channel * bytes..];
                 match self.layout.depth {
-                    SampleDepth::Eight => {
-                        let to = target[channel..].iter_mut().step_by(channels);
-                        to.zip(&*values).for_each(|(to, value)| *to = steps(*value, 255.0) as u8);
-                    }
-                    SampleDepth::Sixteen => {
-                        let to = target[channel * bytes..].chunks_mut(bytes).step_by(channels);
-                        to.zip(&*values).for_each(|(to, value)| {
-                            to.copy_from_slice(&order(steps(*value, 65_535.0) as u16));
-                        });
-                    }
-                    SampleDepth::Float => {
-                        let to = target[channel * bytes..].chunks_mut(bytes).step_by(channels);
-                        to.zip(&*values).for_each(|(to, value)| to.copy_from_slice(&value.to_ne_bytes()));
-                    }
+                    SampleDepth::Eight => put(to, channels, values, |value| [steps(value, 255.0) as u8]),
+                    SampleDepth::Sixteen => put(to, channels, values, |value| order(steps(value, 65_535.0) as u16)),
+                    SampleDepth::Float => put(to, channels, values, f32::to_ne_bytes),
                 }
             }
         });
@@ -154,4 +144,10 @@ impl Pixels<'_> {
         }
         Ok(())
     }
+}
+
+/// Writes a value of every `channels`th sample, as `bytes` says.
+fn put<const N: usize>(target: &mut [u8], channels: usize, values: &[f32], bytes: impl Fn(f32) -> [u8; N]) {
+    let (samples, _) = target.as_chunks_mut::<N>();
+    samples.iter_mut().step_by(channels).zip(values).for_each(|(sample, value)| *sample = bytes(*value));
 }
