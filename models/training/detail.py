@@ -9,6 +9,8 @@ FREQUENCIES = (1, 2, 4, 8, 16, 32, 64, 128)
 STYLES = ("universal", "realism", "anime", "impasto", "watercolor")
 PAINTED = STYLES[2:]
 PAINTINGS = "paintings."  # before the names of the tensors of the second network, for these
+TWO_STEPS = ("two-steps.", "paintings-two-steps.")  # and of those that two steps are enough for, for photographs and paintings
+PREFIXES = (PAINTINGS, *TWO_STEPS)
 
 
 def residual_scale(coarse):
@@ -106,18 +108,29 @@ def from_state(state):
     return net
 
 
+def first(state):
+    """The tensors of the network of photographs."""
+    return {k: v for k, v in state.items() if not k.startswith(PREFIXES)}
+
+
+def part_of(state, prefix):
+    """The tensors of a further network."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
 class Networks:
     """The networks of an exported file by style, as the program picks them."""
 
     def __init__(self, state):
-        part = lambda second: {k.removeprefix(PAINTINGS): v for k, v in state.items() if k.startswith(PAINTINGS) == second}
-        self.photographs = from_state(part(False)).to(memory_format=torch.channels_last).eval()
-        second = part(True)
-        self.paintings = from_state(second).to(memory_format=torch.channels_last).eval() if second else self.photographs
+        net = lambda part: from_state(part).to(memory_format=torch.channels_last).eval()
+        self.photographs = net(first(state))
+        self.paintings = net(part_of(state, PAINTINGS))
+        self.two_steps = [net(part_of(state, prefix)) for prefix in TWO_STEPS]
 
     def sample(self, style, cond, coarse, steps, generator):
         """As `sample`; universal is the network without a hint."""
         told = torch.zeros(1, len(STYLES))
         if style != "universal":
             told[0, STYLES.index(style)] = 1
-        return sample(self.paintings if style in PAINTED else self.photographs, cond, coarse, steps, generator, told)
+        net = (self.two_steps if steps == 2 else (self.photographs, self.paintings))[style in PAINTED]
+        return sample(net, cond, coarse, steps, generator, told)

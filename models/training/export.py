@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from detail import FREQUENCIES, PAINTINGS
+from detail import FREQUENCIES, PAINTINGS, TWO_STEPS
 
 
 def export(state, path, name, version, trained):
@@ -52,13 +52,16 @@ if __name__ == "__main__":
     p.add_argument("out")
     p.add_argument("--version", default="1")
     p.add_argument("--paintings", help="the same for the second network of the file, of `train_detail.py --teach paintings`")
+    p.add_argument("--two-steps", nargs=2, metavar=("PHOTOGRAPHS", "PAINTINGS"), help="the same for those of `train_two_steps.py`")
     p.add_argument("--shift", type=float, default=0.0, help="time shift of the detail network")
     a = p.parse_args()
     state, name, trained = trained_weights(a.checkpoint)
     if a.shift:
         state = shift_time(state, a.shift)
-    if a.paintings:
-        paintings, _, more = trained_weights(a.paintings)
-        state |= {PAINTINGS + k: v for k, v in paintings.items()}
-        trained += f"; paintings {more}"
+    few = zip(("two steps", "two steps of paintings"), TWO_STEPS, a.two_steps or ())
+    for what, prefix, path in (("paintings", PAINTINGS, a.paintings), *few):
+        if path:
+            further, _, more = trained_weights(path)
+            state |= {prefix + k: v for k, v in further.items()}
+            trained += f"; {what} {more}"
     export(state, a.out, name, a.version, trained)

@@ -1,4 +1,4 @@
-"""What both training scripts share: their options, a schedule that follows the clock, checkpoints to resume from."""
+"""What the training scripts share: their options, a schedule that follows the clock, checkpoints to resume from."""
 import argparse
 import copy
 import math
@@ -12,7 +12,7 @@ import export
 
 
 def options(description, **defaults):
-    """A parser with the options of both scripts; the script adds its own."""
+    """A parser with the options of all scripts; the script adds its own."""
     p = argparse.ArgumentParser(description=description)
     p.add_argument("--data", default=os.environ.get("UPWEAVE_DATA"), help="folder with train/ (and bench/, for scores)")
     p.add_argument("--out", required=True, help="folder for checkpoints and exports; a run found there goes on")

@@ -57,7 +57,7 @@ fn other_value(control: &str) -> &'static str {
         "preserve_faces" | "preserve_hands" => "true",
         "seed" => "7",
         "type" => "Anime",
-        "steps" => "2",
+        "steps" => "3",
         "tile" => "192",
         "precision" => "F32",
         "model" | "checkpoint" | "vae" | "prompt" | "negative" => "\"mine\"",

@@ -38,7 +38,7 @@ pub(crate) struct Controls {
     /// Same seed, same picture; `random` draws one and prints it [default: 0]
     #[arg(long, value_name = "N|random", value_parser = seed)]
     pub seed: Option<Seed>,
-    /// Steps in which detail is sampled; more are finer and slower [default: 4, with Stable Diffusion 18]
+    /// Steps in which detail is sampled [default: 2, for which there are weights of their own; with Stable Diffusion 18]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
     /// Numbers that the networks compute in: auto, f32 or bf16 [default: auto, the fastest]

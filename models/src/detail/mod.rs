@@ -38,7 +38,7 @@ impl Style {
 pub struct Sampling {
     /// Picks one of the plausible residuals.
     pub seed: u64,
-    /// Euler steps, 1 to 1000. Few are enough: the paths are nearly straight.
+    /// Euler steps, 1 to 1000. For two there are weights of their own, which get as far as eight steps of the others.
     pub steps: u32,
     /// How much is missing from the condition: log2 of the enlargement, 1 to 2 (what lies outside counts as the nearest end).
     pub coarse: f32,
@@ -50,7 +50,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { seed: 0, steps: 4, coarse: 1.0, style: None, tile: Detail::TILE }
+        Self { seed: 0, steps: 2, coarse: 1.0, style: None, tile: Detail::TILE }
     }
 }
 
@@ -64,14 +64,23 @@ pub fn residual_scale(coarse: f32) -> f32 {
 static EMBEDDED: Embedded<Detail> =
     Embedded::new(include_bytes!("../../weights/detail.safetensors"), Detail::from_safetensors);
 
-/// What stands before the names of the tensors that belong to paintings.
-const PAINTINGS: &str = "paintings.";
+/// What stands before the names of the tensors for photographs, and before those that two steps are enough for.
+const PHOTOGRAPHS: [&str; 2] = ["", "two-steps."];
+/// The same for paintings.
+const PAINTINGS: [&str; 2] = ["paintings.", "paintings-two-steps."];
+
+/// The weights for some styles.
+struct Nets {
+    any: Net,
+    /// Those that get in two steps to where the others get in eight.
+    two_steps: Option<Net>,
+}
 
 /// The detail network with its weights.
 pub struct Detail {
-    net: Net,
-    /// Another set of weights for styles that are paintings: one small network that does both does neither well.
-    paintings: Option<Net>,
+    photographs: Nets,
+    /// Other sets of weights for styles that are paintings: one small network that does both does neither well.
+    paintings: Option<Nets>,
     card: Card,
     digest: [u8; 32],
 }
@@ -99,20 +108,21 @@ impl Detail {
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file. Where it holds a second
-    /// one, whose tensors' names begin with `paintings.`, anime, impasto and watercolor are sampled with that.
+    /// one, whose tensors' names begin with `paintings.`, anime, impasto and watercolor are sampled with that. What is named `two-steps.*` and
+    /// `paintings-two-steps.*` makes two steps in their place.
     ///
     /// # Errors
     /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
     pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
         crate::check_safetensors(file, "detail")?;
         let about = Weights::about(file, "detail")?;
-        let weights = Weights::read(file, "detail", "")?.on(compute.clone());
-        let net = Net::load(&weights)?;
-        let paintings = if weights.any(PAINTINGS) {
-            Some(Net::load(&Weights::read(file, "detail", PAINTINGS)?.on(compute.clone()))?)
-        } else {
-            None
+        let all = Weights::read(file, "detail", "")?;
+        let net = |prefix| Net::load(&Weights::read(file, "detail", prefix)?.on(compute.clone()));
+        let nets = |[any, few]: [&'static str; 2]| -> Result<Nets> {
+            Ok(Nets { any: net(any)?, two_steps: all.any(few).then(|| net(few)).transpose()? })
         };
+        let photographs = nets(PHOTOGRAPHS)?;
+        let paintings = all.any(PAINTINGS[0]).then(|| nets(PAINTINGS)).transpose()?;
         let card = Card {
             name: "detail",
             about: "invents plausible detail over a faithful picture",
@@ -121,20 +131,22 @@ impl Detail {
             version: about.version,
             trained: about.trained,
         };
-        Ok(Self { net, paintings, card, digest: *blake3::hash(file).as_bytes() })
+        Ok(Self { photographs, paintings, card, digest: *blake3::hash(file).as_bytes() })
     }
 
-    /// The weights for a style.
-    fn of(&self, style: Option<Style>) -> &Net {
-        match &self.paintings {
-            Some(paintings) if style.is_some_and(Style::is_painting) => paintings,
-            _ => &self.net,
-        }
+    /// The weights for a style and a number of steps.
+    fn of(&self, sampling: &Sampling) -> &Net {
+        let Nets { any, two_steps } = match &self.paintings {
+            Some(paintings) if sampling.style.is_some_and(Style::is_painting) => paintings,
+            _ => &self.photographs,
+        };
+        two_steps.as_ref().filter(|_| sampling.steps == 2).unwrap_or(any)
     }
 
     /// All weights.
     fn nets(&self) -> impl Iterator<Item = &Net> {
-        std::iter::once(&self.net).chain(&self.paintings)
+        let all = std::iter::once(&self.photographs).chain(&self.paintings);
+        all.flat_map(|Nets { any, two_steps }| std::iter::once(any).chain(two_steps))
     }
 
     /// Samples the residual that turns a faithful picture into a plausible original: three planes of the condition's size;
@@ -150,7 +162,7 @@ impl Detail {
     /// A picture that does not fit its size, a setting out of range, too little memory, or what `watch` stopped with; it is
     /// asked before each tile of each step.
     pub fn sample(&self, condition: Picture<'_>, sampling: &Sampling, watch: &mut dyn Watch) -> Result<Vec<f32>> {
-        run::sample(self.of(sampling.style), condition, sampling, watch)
+        run::sample(self.of(sampling), condition, sampling, watch)
     }
 
     /// blake3 of the model file.

@@ -70,7 +70,7 @@ pub(super) fn sample(
 fn check(sampling: &Sampling) -> Result<(u32, f32)> {
     let wrong = |name, value: String, hint| Err(Error::Setting { name, value, hint });
     if !(1..=1000).contains(&sampling.steps) {
-        return wrong("steps", sampling.steps.to_string(), "1 to 1000 are possible, 4 are usual");
+        return wrong("steps", sampling.steps.to_string(), "1 to 1000 are possible, 2 are usual");
     }
     if sampling.tile == 0 {
         return wrong("tile", "0".into(), "a tile has at least one pixel");

@@ -193,6 +193,26 @@ fn embedded_styles_differ() {
     }
 }
 
+/// What two steps give lies far closer to what eight give than two steps of the weights for any number do.
+#[test]
+fn two_steps_have_weights_that_get_as_far_as_eight() {
+    let net = Detail::embedded(Precision::F32).unwrap();
+    let photo = image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/sample.jpg")).unwrap();
+    let photo = image::imageops::blur(&photo.crop_imm(100, 60, 96, 96).to_rgb8(), 0.7);
+    let plane = |c: usize| photo.pixels().map(move |pixel| f32::from(pixel.0[c]) / 255.0);
+    let rgb: Vec<f32> = (0..3).flat_map(plane).collect();
+    for style in [None, Some(Style::Anime), Some(Style::Impasto), Some(Style::Watercolor)] {
+        let sampling = |steps| Sampling { steps, style, ..Sampling::default() };
+        let run = |net, steps| sampled(net, 96, 96, &rgb, &sampling(steps));
+        let any = net.of(&sampling(8));
+        let eight = run(any, 8);
+        let apart = |values: Vec<f32>| values.iter().zip(&eight).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        let (own, others) = (apart(run(net.of(&sampling(2)), 2)), apart(run(any, 2)));
+        println!("{style:?}: {:.2}", own / others);
+        assert!(own < 0.7 * others, "{style:?}: {own} and {others} from eight steps");
+    }
+}
+
 #[test]
 fn wrong_settings_are_errors() {
     let rgb = picture(4, 4);
