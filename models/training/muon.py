@@ -11,6 +11,14 @@ def orthogonalise(g, steps=5):
     return x.to(g.dtype)
 
 
+def trunk(net):
+    """The convolutions of the blocks of a detail network, in groups of one shape, and all other parameters by name."""
+    named = dict(net.named_parameters())
+    blocks = {k: q for k, q in named.items() if ".conv" in k and q.dim() == 4}
+    groups = [[q for q in blocks.values() if q.shape == s] for s in sorted({q.shape for q in blocks.values()})]
+    return groups, {k: q for k, q in named.items() if k not in blocks}
+
+
 class Muon(torch.optim.Optimizer):
     """For convolutions of one common shape; the update's RMS is 0.2, so that Adam's learning rates fit."""
 

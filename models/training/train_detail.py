@@ -13,7 +13,7 @@ import faithful
 import loop
 import styled
 from detail import STYLES, Detail, residual_scale
-from muon import Muon
+from muon import Muon, trunk
 
 # name: (share, scale, coarse, damaged, again). "again": the faithful picture reduced by 2 and enlarged once more, as the
 # program does above creativity 0.5.
@@ -163,11 +163,9 @@ def main():
     torch.manual_seed(a.seed)
 
     net = Detail().to(memory_format=torch.channels_last)
-    blocks = [(k, q) for k, q in net.named_parameters() if ".conv" in k and q.dim() == 4]
-    shapes = {q.shape for _, q in blocks}
-    muon = [[q for _, q in blocks if q.shape == s] for s in sorted(shapes)]
-    told = [q for k, q in net.named_parameters() if "film" in k or k.startswith("emb")]
-    rest = [q for q in net.parameters() if not any(q is b for b in [*told, *(b for _, b in blocks)])]
+    muon, others = trunk(net)
+    tells = lambda name: "film" in name or name.startswith("emb")
+    told, rest = ([q for k, q in others.items() if tells(k) == wanted] for wanted in (True, False))
     adam = [torch.optim.AdamW(group, lr, weight_decay=0) for group, lr in ((rest, a.lr), (told, TOLD * a.lr))]
     run = loop.Loop("detail", a, net, adam + [Muon(g, a.muon_lr) for g in muon], 100)
 

@@ -21,7 +21,7 @@ import export
 import faithful
 import loop
 from detail import PAINTED, PAINTINGS, STYLES, first, from_state, part_of, residual_scale
-from muon import Muon
+from muon import Muon, trunk
 from train_detail import SHARES, WINDOW, Conditions, Mixture
 
 STEPS = 8  # of the teacher
@@ -115,10 +115,8 @@ def main():
     known = first(known) if a.teach == "photographs" else part_of(known, PAINTINGS)
     teacher = from_state(known).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     net = copy.deepcopy(teacher).requires_grad_(True)
-    blocks = [(k, q) for k, q in net.named_parameters() if ".conv" in k and q.dim() == 4]
-    muon = [[q for _, q in blocks if q.shape == s] for s in sorted({q.shape for _, q in blocks})]
-    rest = [q for q in net.parameters() if not any(q is b for _, b in blocks)]
-    adam = torch.optim.AdamW(rest, a.lr, weight_decay=0)
+    muon, others = trunk(net)
+    adam = torch.optim.AdamW(others.values(), a.lr, weight_decay=0)
     run = loop.Loop("detail", a, net, [adam] + [Muon(g, a.muon_lr) for g in muon], 100)
     critic = Critic().to(memory_format=torch.channels_last)
     judge = torch.optim.Adam(critic.parameters(), 2e-4, betas=(0.5, 0.99))
