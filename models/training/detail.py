@@ -123,9 +123,10 @@ class Networks:
 
     def __init__(self, state):
         net = lambda part: from_state(part).to(memory_format=torch.channels_last).eval()
+        further = lambda prefix, other: net(part) if (part := part_of(state, prefix)) else other
         self.photographs = net(first(state))
-        self.paintings = net(part_of(state, PAINTINGS))
-        self.two_steps = [net(part_of(state, prefix)) for prefix in TWO_STEPS]
+        self.paintings = further(PAINTINGS, self.photographs)
+        self.two_steps = [further(*pair) for pair in zip(TWO_STEPS, (self.photographs, self.paintings))]
 
     def sample(self, style, cond, coarse, steps, generator):
         """As `sample`; universal is the network without a hint."""

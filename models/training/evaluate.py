@@ -134,7 +134,7 @@ def main():
     p.add_argument("--weights", default=os.path.join(here, "..", "weights"))
     p.add_argument("--only", choices=("faithful", "detail"))
     p.add_argument("--out", help="folder for pictures to look at")
-    p.add_argument("--steps", type=int, nargs="+", default=[4], help="of the detail network")
+    p.add_argument("--steps", type=int, nargs="+", default=[2], help="of the detail network; the program takes two")
     p.add_argument("--scales", type=int, nargs="+", default=[2, 4], help="of the detail network")
     p.add_argument("--styles", nargs="+", choices=detail.STYLES, default=["universal", "realism"], help="that the network is told")
     p.add_argument("--detail", help="detail.safetensors, if not that of --weights")

@@ -106,7 +106,7 @@ def main():
     p.add_argument("--size", type=int, default=64)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--energy", type=float, default=0.3, help="weight of the energies of bands")
-    p.add_argument("--critic", type=float, default=0.03, help="weight of the discriminator")
+    p.add_argument("--critic", type=float, default=0.03, help="weight of the discriminator, for photographs")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)

@@ -8,7 +8,7 @@ use engine::{
 engine::node! {
     /// Finds faces, offline.
     ///
-    /// The embedded detector (the narrow YuNet) finds faces from about 10 pixels on, turned ones too. Boxes reach from the forehead to
+    /// The embedded detector (the narrow YuNet) finds faces from about 16 pixels on, turned ones too. Boxes reach from the forehead to
     /// the chin; `Guide` turns them into gentler settings. Large pictures are looked at in several sizes and part by part.
     ///
     /// With `model` another detector does the work: the wide YuNet, BlazeFace, RetinaFace or Ultra-Light, out of a file or imported.

@@ -71,7 +71,7 @@ pub(crate) trait Network: Send + Sync {
         zeros(colours.saturating_mul(self.scale().pow(2)), "the enlarged picture")
     }
 
-    /// Hands over the result of a cell that comes in with its margin: maps that together hold the cell, of the enlarged level, or of a
+    /// Hands over the result of a cell that comes in with its margin: maps that together hold the cell, no pixel of it twice, of the enlarged level, or of a
     /// smaller one with a channel for each pixel of a square, as PyTorch's `pixel_shuffle` takes them.
     ///
     /// # Errors
