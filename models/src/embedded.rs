@@ -7,7 +7,7 @@ use crate::{Compute, Precision, Result};
 /// A model file that ships in the binary, and the network `T` that is made of it.
 pub(crate) struct Embedded<T> {
     file: &'static [u8],
-    read: fn(&[u8], &Compute) -> Result<T>,
+    read: fn(&'static [u8], &Compute) -> Result<T>,
     /// In f32, in bf16.
     nets: [OnceLock<Result<T>>; 2],
     digest: OnceLock<[u8; 32]>,
@@ -15,7 +15,7 @@ pub(crate) struct Embedded<T> {
 
 impl<T> Embedded<T> {
     /// A file that `read` makes a network of.
-    pub(crate) const fn new(file: &'static [u8], read: fn(&[u8], &Compute) -> Result<T>) -> Self {
+    pub(crate) const fn new(file: &'static [u8], read: fn(&'static [u8], &Compute) -> Result<T>) -> Self {
         Self { file, read, nets: [const { OnceLock::new() }; 2], digest: OnceLock::new() }
     }
 

@@ -5,8 +5,9 @@ mod run;
 
 use crate::embedded::Embedded;
 use crate::layers::Weights;
-use crate::{Backbone, Card, Compute, Picture, Precision, Result, Watch};
+use crate::{Backbone, Card, Compute, Error, Picture, Precision, Result, Watch};
 use net::Net;
+use std::sync::OnceLock;
 
 /// What kind of picture it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,23 +65,17 @@ pub fn residual_scale(coarse: f32) -> f32 {
 static EMBEDDED: Embedded<Detail> =
     Embedded::new(include_bytes!("../../weights/detail.safetensors"), Detail::from_safetensors);
 
-/// What stands before the names of the tensors for photographs, and before those that two steps are enough for.
-const PHOTOGRAPHS: [&str; 2] = ["", "two-steps."];
-/// The same for paintings.
-const PAINTINGS: [&str; 2] = ["paintings.", "paintings-two-steps."];
-
-/// The weights for some styles.
-struct Nets {
-    any: Net,
-    /// Those that get in two steps to where the others get in eight.
-    two_steps: Option<Net>,
-}
+/// What stands before the names of the tensors for photographs, for photographs in two steps, and of the same for paintings.
+const SETS: [&str; 4] = ["", "two-steps.", "paintings.", "paintings-two-steps."];
 
 /// The detail network with its weights.
 pub struct Detail {
-    photographs: Nets,
-    /// Other sets of weights for styles that are paintings: one small network that does both does neither well.
-    paintings: Option<Nets>,
+    weights: Weights<'static>,
+    /// The network of each of the [`SETS`], unpacked when it is first wanted; the first one is.
+    nets: [OnceLock<Result<Net>>; SETS.len()],
+    /// How far all of them look, and their operations per pixel.
+    radius: usize,
+    flops: f64,
     card: Card,
     digest: [u8; 32],
 }
@@ -108,21 +103,17 @@ impl Detail {
     }
 
     /// Reads a network of any widths and numbers of blocks from the bytes of a safetensors file. Where it holds a second
-    /// one, whose tensors' names begin with `paintings.`, anime, impasto and watercolor are sampled with that. What is named `two-steps.*` and
-    /// `paintings-two-steps.*` makes two steps in their place.
+    /// one of the same size, whose tensors' names begin with `paintings.`, anime, impasto and watercolor are sampled with that. What is
+    /// named `two-steps.*` and `paintings-two-steps.*` makes two steps in their place. These are unpacked when they are first wanted.
     ///
     /// # Errors
-    /// When the file is no detail network, or a tensor is missing, misshaped or not finite.
-    pub fn from_safetensors(file: &[u8], compute: &Compute) -> Result<Self> {
+    /// When the file is no detail network, or a tensor of the first network is missing, misshaped or not finite; for the others,
+    /// sampling says so.
+    pub fn from_safetensors(file: &'static [u8], compute: &Compute) -> Result<Self> {
         crate::check_safetensors(file, "detail")?;
         let about = Weights::about(file, "detail")?;
-        let all = Weights::read(file, "detail", "")?;
-        let net = |prefix| Net::load(&Weights::read(file, "detail", prefix)?.on(compute.clone()));
-        let nets = |[any, few]: [&'static str; 2]| -> Result<Nets> {
-            Ok(Nets { any: net(any)?, two_steps: all.any(few).then(|| net(few)).transpose()? })
-        };
-        let photographs = nets(PHOTOGRAPHS)?;
-        let paintings = all.any(PAINTINGS[0]).then(|| nets(PAINTINGS)).transpose()?;
+        let weights = Weights::read(file, "detail", "")?.on(compute.clone());
+        let first = Net::load(&weights)?;
         let card = Card {
             name: "detail",
             about: "invents plausible detail over a faithful picture",
@@ -131,22 +122,25 @@ impl Detail {
             version: about.version,
             trained: about.trained,
         };
-        Ok(Self { photographs, paintings, card, digest: *blake3::hash(file).as_bytes() })
+        let (radius, flops, digest) = (first.radius(), first.flops(), *blake3::hash(file).as_bytes());
+        let nets = [OnceLock::from(Ok(first)), OnceLock::new(), OnceLock::new(), OnceLock::new()];
+        Ok(Self { weights, nets, radius, flops, card, digest })
     }
 
-    /// The weights for a style and a number of steps.
-    fn of(&self, sampling: &Sampling) -> &Net {
-        let Nets { any, two_steps } = match &self.paintings {
-            Some(paintings) if sampling.style.is_some_and(Style::is_painting) => paintings,
-            _ => &self.photographs,
-        };
-        two_steps.as_ref().filter(|_| sampling.steps == 2).unwrap_or(any)
+    /// The network for a style and a number of steps.
+    fn of(&self, sampling: &Sampling) -> Result<&Net> {
+        let any = if sampling.style.is_some_and(Style::is_painting) && self.weights.any(SETS[2]) { 2 } else { 0 };
+        let few = any + 1;
+        let set = if sampling.steps == 2 && self.weights.any(SETS[few]) { few } else { any };
+        self.nets[set].get_or_init(|| self.unpack(SETS[set])).as_ref().map_err(Clone::clone)
     }
 
-    /// All weights.
-    fn nets(&self) -> impl Iterator<Item = &Net> {
-        let all = std::iter::once(&self.photographs).chain(&self.paintings);
-        all.flat_map(|Nets { any, two_steps }| std::iter::once(any).chain(two_steps))
+    fn unpack(&self, set: &'static str) -> Result<Net> {
+        let net = Net::load(&self.weights.under(set))?;
+        if net.radius() == self.radius && net.flops() == self.flops {
+            return Ok(net);
+        }
+        Err(Error::Weights { file: "detail".into(), message: format!("`{set}*` is a network of another size") })
     }
 
     /// Samples the residual that turns a faithful picture into a plausible original: three planes of the condition's size;
@@ -162,7 +156,7 @@ impl Detail {
     /// A picture that does not fit its size, a setting out of range, too little memory, or what `watch` stopped with; it is
     /// asked before each tile of each step.
     pub fn sample(&self, condition: Picture<'_>, sampling: &Sampling, watch: &mut dyn Watch) -> Result<Vec<f32>> {
-        run::sample(self.of(sampling), condition, sampling, watch)
+        run::sample(self.of(sampling)?, condition, sampling, watch)
     }
 
     /// blake3 of the model file.
@@ -175,15 +169,15 @@ impl Detail {
         &self.card
     }
 
-    /// How far a pixel looks in one step, at most.
+    /// How far a pixel looks in one step.
     pub fn radius(&self) -> u32 {
         // A network deeper than u32 cannot be held in memory.
-        self.nets().map(|net| u32::try_from(net.radius()).unwrap_or(u32::MAX)).max().unwrap_or(u32::MAX)
+        u32::try_from(self.radius).unwrap_or(u32::MAX)
     }
 
-    /// Floating-point operations per pixel and step, the tiles' margins left out, at most.
+    /// Floating-point operations per pixel and step, the tiles' margins left out.
     pub fn flops_per_pixel(&self) -> f64 {
-        self.nets().map(Net::flops).fold(0.0, f64::max)
+        self.flops
     }
 }
 

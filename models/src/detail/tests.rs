@@ -204,10 +204,10 @@ fn two_steps_have_weights_that_get_as_far_as_eight() {
     for style in [None, Some(Style::Anime), Some(Style::Impasto), Some(Style::Watercolor)] {
         let sampling = |steps| Sampling { steps, style, ..Sampling::default() };
         let run = |net, steps| sampled(net, 96, 96, &rgb, &sampling(steps));
-        let any = net.of(&sampling(8));
+        let any = net.of(&sampling(8)).unwrap();
         let eight = run(any, 8);
         let apart = |values: Vec<f32>| values.iter().zip(&eight).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
-        let (own, others) = (apart(run(net.of(&sampling(2)), 2)), apart(run(any, 2)));
+        let (own, others) = (apart(run(net.of(&sampling(2)).unwrap(), 2)), apart(run(any, 2)));
         println!("{style:?}: {:.2}", own / others);
         assert!(own < 0.7 * others, "{style:?}: {own} and {others} from eight steps");
     }
