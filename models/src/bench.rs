@@ -91,12 +91,12 @@ impl Prepared {
         Self { flops, run: Box::new(run) }
     }
 
-    /// Runs it once.
+    /// Runs it once, on a thread of the pool, as the nodes of a graph do.
     ///
     /// # Errors
     /// When there is no memory for the maps.
     pub fn run(&mut self) -> Result<()> {
-        (self.run)()
+        rayon::scope(|_| (self.run)())
     }
 }
 

@@ -23,12 +23,12 @@ pub enum Activation<'a> {
 }
 
 impl Activation<'_> {
-    /// Applies it to a vector of the channels from `channel` on.
+    /// Applies it to a vector, as exactly as a result in `O` deserves.
     ///
     /// # Safety
     /// The processor must have the set of `V`; the slopes of a `Prelu` must be readable for a vector at `slopes`.
     #[inline(always)]
-    pub(super) unsafe fn apply<V: Simd>(self, y: V, slopes: V) -> V {
+    pub(super) unsafe fn apply<V: Simd, O: Element>(self, y: V, slopes: V) -> V {
         // SAFETY: passed on from the caller.
         unsafe {
             let bent = |slope: V| {
@@ -38,9 +38,9 @@ impl Activation<'_> {
             };
             match self {
                 Self::Identity => y,
-                Self::Silu => math::silu(y),
-                Self::Gelu => math::gelu(y),
-                Self::QuickGelu => math::quick_gelu(y),
+                Self::Silu => math::silu::<V, O>(y),
+                Self::Gelu => math::gelu::<V, O>(y),
+                Self::QuickGelu => math::quick_gelu::<V, O>(y),
                 Self::LeakyRelu(slope) => bent(V::splat(slope)),
                 Self::Prelu(_) => bent(slopes),
             }
@@ -54,7 +54,7 @@ impl Activation<'_> {
     #[inline(always)]
     unsafe fn apply_at<V: Simd, E: Element>(self, at: *mut E) {
         // SAFETY: passed on from the caller.
-        unsafe { E::store(self.apply(E::load::<V>(at), V::splat(0.0)), at) }
+        unsafe { E::store(self.apply::<V, E>(E::load(at), V::splat(0.0)), at) }
     }
 }
 
@@ -91,6 +91,8 @@ impl<E: Element> Kernel for Activate<'_, E> {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::kernels::isa::available;
 
@@ -154,6 +156,38 @@ mod tests {
                 for (found, exact) in [gelu[i], quick[i], leaky[i]].into_iter().zip(exact) {
                     assert!((f64::from(found) - exact).abs() <= 1e-6, "{isa:?} {x}: {found}, not {exact}");
                 }
+            }
+        }
+    }
+
+    /// What becomes a bf16 need not be computed more exactly than that.
+    #[test]
+    fn bf16_is_right_to_its_last_bits() {
+        let inputs: Vec<bf16> = (-1200..1200).map(|i| bf16::from_f32(i as f32 / 100.0)).collect();
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        for (activation, exact) in [
+            (Activation::Silu, &(|x| x * sigmoid(x)) as &dyn Fn(f64) -> f64),
+            (Activation::QuickGelu, &|x| x * sigmoid(1.702 * x)),
+        ] {
+            for isa in available() {
+                let mut found = inputs.clone();
+                isa.run(Activate { values: &mut found[..], activation });
+                for (x, found) in inputs.iter().zip(found) {
+                    let exact = exact(x.to_f64());
+                    let error = (found.to_f64() - exact).abs();
+                    assert!(error <= 3e-3 * exact.abs() + 1e-30, "{isa:?} {activation:?} of {x}: {found} for {exact}");
+                }
+            }
+        }
+        for isa in available() {
+            for activation in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+                let mut ends = [f32::NAN, -1000.0, 0.0, 3e38].map(bf16::from_f32);
+                isa.run(Activate { values: &mut ends[..], activation });
+                assert!(
+                    ends[0].is_nan() && ends[2] == bf16::ZERO && ends[3] == bf16::from_f32(3e38),
+                    "{isa:?} {ends:?}"
+                );
+                assert!(ends[1].to_f32().abs() < 1e-20, "{isa:?} {activation:?} {ends:?}");
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The numbers that maps and weights are made of.
 
 use half::bf16;
-use half::vec::HalfBitsVecExt;
 
 use super::simd::Simd;
 
@@ -16,15 +15,13 @@ pub(super) mod sealed {
 
     /// What kernels need of a number format. One step of a product takes the 4 bytes of one lane: an f32, or two bf16.
     #[allow(unreachable_pub, reason = "it seals a public trait")]
-    pub trait Format: Copy + Default + Send + Sync + 'static {
+    pub trait Format: bytemuck::Zeroable + Copy + Default + Send + Sync + 'static {
         /// Values of one lane and step.
         const PER_STEP: usize;
 
         /// One step of values for each lane.
         type Step<V: Simd>: Copy;
 
-        /// So many zeros, in memory that the system has cleared: whoever writes to it first takes its pages, in parallel where many do.
-        fn zeros(count: usize) -> Vec<Self>;
         /// Rounds to the nearest.
         fn from_f32(value: f32) -> Self;
         /// Exact.
@@ -60,9 +57,6 @@ impl sealed::Format for f32 {
     const PER_STEP: usize = 1;
     type Step<V: Simd> = V;
 
-    fn zeros(count: usize) -> Vec<Self> {
-        vec![0.0; count]
-    }
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         value
@@ -101,10 +95,6 @@ impl sealed::Format for bf16 {
     const PER_STEP: usize = 2;
     type Step<V: Simd> = V::Pairs;
 
-    fn zeros(count: usize) -> Vec<Self> {
-        // Of its own numbers the library does not know that they are zero in memory.
-        vec![0u16; count].reinterpret_into()
-    }
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         Self::from_f32(value)

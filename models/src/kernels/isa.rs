@@ -2,11 +2,14 @@
 
 use std::sync::OnceLock;
 
+use super::Element;
 use super::simd::{self, Simd};
 
 /// The instruction sets that the kernels know, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
+    /// 512-bit vectors, and a unit that multiplies matrices of bf16 sixteen times as fast.
+    Amx,
     /// 512-bit vectors with dot products of bf16 pairs.
     Avx512Bf16,
     /// 512-bit vectors.
@@ -24,7 +27,7 @@ const VARIABLE: &str = "UPWEAVE_ISA";
 
 impl Isa {
     /// All sets, the best first.
-    pub const ALL: [Self; 5] = [Self::Avx512Bf16, Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
+    pub const ALL: [Self; 6] = [Self::Amx, Self::Avx512Bf16, Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
 
     /// The set that is used: what `UPWEAVE_ISA` asks for, where this processor has it, or else the best one.
     pub fn detect() -> Self {
@@ -55,6 +58,7 @@ impl Isa {
     /// Its name in `UPWEAVE_ISA`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Amx => "amx",
             Self::Avx512Bf16 => "avx512bf16",
             Self::Avx512 => "avx512",
             Self::Avx2 => "avx2",
@@ -74,14 +78,20 @@ impl Isa {
             Self::Avx512 => Self::Avx2.available() && is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16 => Self::Avx512.available() && is_x86_feature_detected!("avx512bf16"),
+            Self::Amx => Self::Avx512Bf16.available() && super::matrix::available(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512 | Self::Avx512Bf16 => false,
         }
     }
 
-    /// Whether bf16 numbers are multiplied at twice the rate of f32, so that they pay.
+    /// Whether bf16 numbers are multiplied at twice the rate of f32 or more, so that they pay.
     pub fn has_bf16(self) -> bool {
-        self == Self::Avx512Bf16
+        matches!(self, Self::Amx | Self::Avx512Bf16)
+    }
+
+    /// Whether products of these numbers are those of the matrix unit.
+    pub(super) fn has_tiles<E: Element>(self) -> bool {
+        self == Self::Amx && E::PER_STEP == 2
     }
 
     /// Runs a kernel, compiled for this set.
@@ -94,7 +104,7 @@ impl Isa {
         match self {
             // SAFETY (of all): `available` has just looked; `Plain` needs no special instructions.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => unsafe { avx512bf16(kernel) },
+            Self::Amx | Self::Avx512Bf16 => unsafe { avx512bf16(kernel) },
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { avx512(kernel) },
             #[cfg(target_arch = "x86_64")]
@@ -106,7 +116,7 @@ impl Isa {
     /// f32 values per vector.
     pub(super) fn lanes(self) -> usize {
         match self {
-            Self::Avx512Bf16 | Self::Avx512 => 16,
+            Self::Amx | Self::Avx512Bf16 | Self::Avx512 => 16,
             Self::Avx2 | Self::Neon | Self::Plain => 8,
         }
     }

@@ -7,12 +7,14 @@
 #![allow(unsafe_code)]
 
 mod activate;
+mod aligned;
 mod attention;
 mod conv;
 mod depthwise;
 mod element;
 mod isa;
 mod math;
+mod matrix;
 mod noise;
 mod norm;
 mod peak;
@@ -21,6 +23,7 @@ mod simd;
 mod tokens;
 
 pub use activate::{Activation, activate};
+pub use aligned::Aligned;
 pub use attention::attention;
 pub use conv::{After, Conv, Film, Place, Residual, Row, Source};
 pub use depthwise::Depthwise;

@@ -3,17 +3,20 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::Element;
 use super::isa::{Isa, Kernel};
 use super::simd::Simd;
+use super::{Element, matrix};
 
 /// Products per vector and measurement.
 const ROUNDS: u32 = 200_000;
 
-/// What this processor's vector units can do at most in f32, or in bf16 with f32 sums: floating-point operations per second of
-/// one thread, measured with sums that never leave their registers. Takes some milliseconds.
+/// What this processor's vector or matrix units can do at most in f32, or in bf16 with f32 sums: floating-point operations per
+/// second of one thread, measured with sums that never leave their registers. Takes some milliseconds.
 pub fn peak<E: Element>(isa: Isa) -> f64 {
     let once = |_| {
+        if isa.has_tiles::<E>() {
+            return matrix::peak();
+        }
         let start = Instant::now();
         let flops = isa.run(Rounds(std::marker::PhantomData::<E>));
         flops / start.elapsed().as_secs_f64()

@@ -7,15 +7,15 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::{Precision, Region};
-use crate::kernels::convert;
+use crate::kernels::{Aligned, convert};
 use crate::{Error, Result};
 
 /// The values of a map.
 pub(crate) enum Values {
     /// On the processor.
-    F32(Vec<f32>),
+    F32(Aligned<f32>),
     /// On the processor.
-    Bf16(Vec<bf16>),
+    Bf16(Aligned<bf16>),
     /// On a device of candle's: (1, channels, height, width), without the border.
     Tensor(Tensor),
 }
@@ -214,7 +214,7 @@ impl Pool {
 /// Buffers of one kind that nobody uses.
 #[derive(Default)]
 struct Buffers<T> {
-    free: Vec<Vec<T>>,
+    free: Vec<Aligned<T>>,
     /// Bytes of them that may lie here when none fits.
     spare: u64,
 }
@@ -222,9 +222,9 @@ struct Buffers<T> {
 impl<T: Copy + Default + bytemuck::Zeroable> Buffers<T> {
     /// A buffer of `len` values or more: rows of `row` values, whose outer `edge` values are zero, as are the `margin` first
     /// and last rows.
-    fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize, all: &mut Bytes) -> Result<Vec<T>> {
+    fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize, all: &mut Bytes) -> Result<Aligned<T>> {
         let bytes = |len: usize| (len as u64).saturating_mul(size_of::<T>() as u64);
-        let fits = |values: &Vec<T>| values.len() >= len && values.len() / 4 <= len;
+        let fits = |values: &Aligned<T>| values.len() >= len && values.len() / 4 <= len;
         let best = (0..self.free.len()).filter(|&i| fits(&self.free[i])).min_by_key(|&i| self.free[i].len());
         let mut values = match best {
             Some(index) => self.free.swap_remove(index),
@@ -236,8 +236,8 @@ impl<T: Copy + Default + bytemuck::Zeroable> Buffers<T> {
                 if let Some(largest) = largest.filter(|&i| self.free[i].len() / 8 <= len) {
                     all.change(bytes(self.free.swap_remove(largest).len()), 0);
                 }
-                let too_large = |()| Error::TooLarge { what: "a feature map", bytes: bytes(len) };
-                let values = bytemuck::allocation::try_zeroed_vec(len).map_err(too_large)?;
+                let too_large = || Error::TooLarge { what: "a feature map", bytes: bytes(len) };
+                let values = Aligned::try_zeros(len).ok_or_else(too_large)?;
                 all.change(0, bytes(len));
                 values
             }

@@ -6,6 +6,8 @@
 //! probabilities and the weighted sum of the values are kept per query and rescaled when a larger score appears (Milakov and
 //! Gimelshein 2018, "Online normalizer calculation for softmax"; Dao et al. 2022, "FlashAttention").
 //!
+//! Where the processor has a unit for products of matrices, the rows of its tiles are keys (or channels), and the rest is the same.
+//!
 //! What is computed for a query does not depend on its neighbours, the number of threads, or, in f32 and among sets with a
 //! fused multiply-add, the width of the vectors.
 
@@ -59,7 +61,7 @@ pub fn attention<E: Element>(
         tokens.check(channels, name);
     }
 
-    let packed = Packed::new(&k, &v, heads, head_size, tile_rows::<E>(isa));
+    let packed = Packed::new(&k, &v, heads, head_size, tile_rows::<E>(isa), isa.has_tiles::<E>());
     let lanes = VECTORS * isa.lanes();
     let per_tile = 2 * lanes * head_size.max(1) * size_of::<f32>();
     let all = queries.div_ceil(lanes);

@@ -5,17 +5,20 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Tokens;
-use crate::kernels::Element;
+use crate::kernels::matrix::{self, Depth};
+use crate::kernels::{Aligned, Element};
 
 /// Keys of a block; a multiple of every tile. It is the same for all sets, as it decides when sums are rescaled.
 pub(super) const KEYS: usize = 96;
 
 /// The keys and values of all heads, head by head and block by block.
 pub(super) struct Packed<E> {
-    /// Per block and tile of keys: for each step of the channels, that step of each key of the tile.
-    k: Vec<E>,
-    /// Per block and tile of channels: for each step of the keys, that step of each channel of the tile.
-    v: Vec<E>,
+    /// Per block and tile of keys: for each step of the channels, that step of each key of the tile. For the matrix unit, per
+    /// block: for each key its channels, each part at the beginning of a line.
+    k: Aligned<E>,
+    /// Per block and tile of channels: for each step of the keys, that step of each channel of the tile. For the matrix unit, per
+    /// block: for each channel the keys.
+    v: Aligned<E>,
     pub(super) keys: usize,
     pub(super) head_size: usize,
     /// Steps of a product over the channels, see [`Element`].
@@ -24,31 +27,52 @@ pub(super) struct Packed<E> {
     pub(super) key_rows: usize,
     /// Channels of a tile.
     pub(super) channel_rows: usize,
+    /// How the channels of a key are cut into parts for the matrix unit, where that is used.
+    pub(super) depth: Option<Depth>,
 }
 
 impl<E: Element> Packed<E> {
-    /// `rows` are the sizes that a tile may have.
-    pub(super) fn new(k: &Tokens<'_, E>, v: &Tokens<'_, E>, heads: usize, head_size: usize, rows: [usize; 2]) -> Self {
+    /// `rows` are the sizes that a tile may have; `tiles` says whether they are those of the matrix unit.
+    pub(super) fn new(
+        k: &Tokens<'_, E>,
+        v: &Tokens<'_, E>,
+        heads: usize,
+        head_size: usize,
+        rows: [usize; 2],
+        tiles: bool,
+    ) -> Self {
         let [key_rows, small] = rows;
         // The size that fills up less.
         let fits = |rows: usize| head_size.next_multiple_of(rows);
         let channel_rows = if fits(small) < fits(key_rows) { small } else { key_rows };
-        let (keys, steps) = (k.count(), head_size.div_ceil(E::PER_STEP));
-        let mut packed = Self { k: vec![], v: vec![], keys, head_size, steps, key_rows, channel_rows };
+        let depth = tiles.then(|| Depth::new(head_size.next_multiple_of(2)));
+        let (keys, channels) = (k.count(), depth.map_or(head_size, Depth::padded));
+        let (k_out, v_out) = (Aligned::zeros(0), Aligned::zeros(0));
+        let steps = channels.div_ceil(E::PER_STEP);
+        let mut packed = Self { k: k_out, v: v_out, keys, head_size, steps, key_rows, channel_rows, depth };
         let blocks = heads * packed.blocks();
-        packed.k = vec![E::default(); blocks * packed.k_block()];
-        packed.v = vec![E::default(); blocks * packed.v_block()];
-        let (mut to_k, mut to_v) = (std::mem::take(&mut packed.k), std::mem::take(&mut packed.v));
+        let (mut to_k, mut to_v) =
+            (Aligned::zeros(blocks * packed.k_block()), Aligned::zeros(blocks * packed.v_block()));
         let parts = to_k.par_chunks_mut(packed.k_block()).zip(to_v.par_chunks_mut(packed.v_block()));
         parts.enumerate().for_each(|(index, (to_k, to_v))| {
             let (head, block) = (index / packed.blocks(), index % packed.blocks());
             packed.pack_keys(k, head, packed.range(block), to_k);
             packed.pack_values(v, head, packed.range(block), to_v);
         });
-        Self { k: to_k, v: to_v, ..packed }
+        (packed.k, packed.v) = (to_k, to_v);
+        packed
     }
 
     fn pack_keys(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [E]) {
+        if let Some(depth) = self.depth {
+            for (key, to) in keys.zip(to.chunks_exact_mut(self.key_step())) {
+                let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
+                for (to, from) in to.chunks_exact_mut(matrix::DEPTH).zip(from.chunks(depth.part)) {
+                    to[..from.len()].copy_from_slice(from);
+                }
+            }
+            return;
+        }
         let tile = self.key_rows * self.steps * E::PER_STEP;
         for (i, key) in keys.enumerate() {
             let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
@@ -60,6 +84,10 @@ impl<E: Element> Packed<E> {
     fn pack_values(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [E]) {
         for (i, key) in keys.enumerate() {
             let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
+            if self.depth.is_some() {
+                to[i..].iter_mut().step_by(KEYS).zip(from).for_each(|(to, value)| *to = *value);
+                continue;
+            }
             for (tile, values) in from.chunks(self.channel_rows).enumerate() {
                 let to = &mut to[(tile * KEYS + i / E::PER_STEP * E::PER_STEP) * self.channel_rows + i % E::PER_STEP..];
                 for (to, value) in to.iter_mut().step_by(E::PER_STEP).zip(values) {
@@ -78,9 +106,14 @@ impl<E: Element> Packed<E> {
         block * KEYS..((block + 1) * KEYS).min(self.keys)
     }
 
+    /// Values from one key to the next, for the matrix unit.
+    pub(super) fn key_step(&self) -> usize {
+        self.depth.map_or(0, |depth| depth.parts * matrix::DEPTH)
+    }
+
     /// Values of a block of `k`.
     fn k_block(&self) -> usize {
-        KEYS * self.steps * E::PER_STEP
+        KEYS * if self.depth.is_some() { self.key_step() } else { self.steps * E::PER_STEP }
     }
 
     /// Values of a block of `v`.

@@ -6,9 +6,10 @@ use std::ops::Range;
 use super::pack::{KEYS, Packed, scatter};
 use super::{Place, Tokens};
 use crate::kernels::isa::Kernel;
+use crate::kernels::matrix::{self, Depth, Pair};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::Simd;
-use crate::kernels::{Element, Isa, math};
+use crate::kernels::{Aligned, Element, Isa, math};
 
 /// Vectors of queries in a tile.
 pub(super) const VECTORS: usize = 2;
@@ -59,7 +60,7 @@ pub(super) fn tile_rows<E: Element>(isa: Isa) -> [usize; 2] {
             Limits::<V, E>::ROWS
         }
     }
-    isa.run(Rows::<E>(std::marker::PhantomData))
+    if isa.has_tiles::<E>() { [matrix::ROWS; 2] } else { isa.run(Rows::<E>(std::marker::PhantomData)) }
 }
 
 /// What is known of the queries of a tile.
@@ -86,10 +87,10 @@ impl<E: Element> Kernel for Job<'_, E> {
     #[inline(always)]
     unsafe fn run<V: Simd>(self) {
         let lanes = VECTORS * V::LANES;
-        let Packed { head_size, steps, key_rows, channel_rows, .. } = *self.packed;
+        let Packed { head_size, steps, channel_rows, .. } = *self.packed;
         let tiles = self.queries.len().div_ceil(lanes);
         let line = steps * lanes * E::PER_STEP;
-        let mut q = vec![E::default(); tiles * line];
+        let mut q = Aligned::zeros(tiles * line);
         for (i, query) in self.queries.clone().enumerate() {
             let from = &self.q.data[self.q.at(query) + self.head * head_size..][..head_size];
             scatter(from, &mut q[i / lanes * line + i % lanes * E::PER_STEP..], lanes);
@@ -97,7 +98,7 @@ impl<E: Element> Kernel for Job<'_, E> {
         // Per tile: for each channel the weighted sums of the tile's queries.
         let channel_tiles = head_size.div_ceil(channel_rows);
         let area = channel_tiles * channel_rows * lanes;
-        let mut sums = vec![0.0f32; tiles * area];
+        let mut sums = Aligned::<f32>::zeros(tiles * area);
         let fresh = || State { largest: [LOWEST; LANES], sum: [0.0; LANES], shrink: [0.0; LANES] };
         let mut states: Vec<State> = (0..tiles).map(|_| fresh()).collect();
         let mut scores = MaybeUninit::<Scores>::uninit();
@@ -114,30 +115,19 @@ impl<E: Element> Kernel for Job<'_, E> {
                 // SAFETY: the caller vouches for the set; the packed rows, the queries and the sums are as long as the tiles
                 // say, and the scores have room for a block of keys.
                 unsafe {
-                    Product {
-                        rows: k.as_ptr(),
-                        row_tile: key_rows * steps * E::PER_STEP,
-                        tiles: keys.len().div_ceil(key_rows),
-                        vectors: q.as_ptr().add(tile * line),
-                        steps,
-                        sums: scores,
-                        shrink: std::ptr::null(),
+                    let (vectors, sums) = (q.as_ptr().add(tile * line), sums.as_mut_ptr().add(tile * area));
+                    match self.packed.depth {
+                        Some(depth) => self.keys_on_unit(depth, &keys, k, vectors, scores),
+                        None => self.keys_on_vectors::<V>(&keys, k, vectors, scores),
                     }
-                    .run::<V>(key_rows);
                     if self.causal && keys.end > first + 1 {
                         mask::<V>(scores, keys.clone(), first);
                     }
                     softmax::<V, E>(scores, keys.len(), self.scale * std::f32::consts::LOG2_E, state);
-                    Product {
-                        rows: v.as_ptr(),
-                        row_tile: channel_rows * KEYS,
-                        tiles: channel_tiles,
-                        vectors: scores.cast_const().cast::<E>(),
-                        steps: keys.len().div_ceil(E::PER_STEP),
-                        sums: sums.as_mut_ptr().add(tile * area),
-                        shrink: state.shrink.as_ptr(),
+                    match self.packed.depth {
+                        Some(_) => self.values_on_unit::<V>(&keys, v, scores, sums, state),
+                        None => self.values_on_vectors::<V>(&keys, v, scores, sums, state),
                     }
-                    .run::<V>(channel_rows);
                 }
             }
         }
@@ -150,7 +140,103 @@ impl<E: Element> Kernel for Job<'_, E> {
     }
 }
 
+/// What sums start from that start from nothing.
+#[repr(align(64))]
+struct Zeros([f32; LANES]);
+static ZEROS: Zeros = Zeros([0.0; LANES]);
+
 impl<E: Element> Job<'_, E> {
+    /// The scores of a block of keys.
+    ///
+    /// # Safety
+    /// The processor must have the set of `V`; `k` is the packed block, `vectors` the packed queries of a tile, and `scores` have
+    /// room for a block of keys.
+    #[inline(always)]
+    unsafe fn keys_on_vectors<V: Simd>(&self, keys: &Range<usize>, k: &[E], vectors: *const E, scores: *mut f32) {
+        let Packed { steps, key_rows, .. } = *self.packed;
+        let (row_tile, tiles) = (key_rows * steps * E::PER_STEP, keys.len().div_ceil(key_rows));
+        let product =
+            Product { rows: k.as_ptr(), row_tile, tiles, vectors, steps, sums: scores, shrink: std::ptr::null() };
+        // SAFETY: passed on from the caller.
+        unsafe { product.run::<V>(key_rows) };
+    }
+
+    /// Adds the values of a block of keys, by the probabilities that the scores have become, to the sums.
+    ///
+    /// # Safety
+    /// As above; `v` is the packed block, and the sums those of the tile.
+    #[inline(always)]
+    unsafe fn values_on_vectors<V: Simd>(
+        &self,
+        keys: &Range<usize>,
+        v: &[E],
+        scores: *mut f32,
+        sums: *mut f32,
+        state: &State,
+    ) {
+        let Packed { head_size, channel_rows, .. } = *self.packed;
+        let product = Product {
+            rows: v.as_ptr(),
+            row_tile: channel_rows * KEYS,
+            tiles: head_size.div_ceil(channel_rows),
+            vectors: scores.cast_const().cast::<E>(),
+            steps: keys.len().div_ceil(E::PER_STEP),
+            sums,
+            shrink: state.shrink.as_ptr(),
+        };
+        // SAFETY: passed on from the caller.
+        unsafe { product.run::<V>(channel_rows) };
+    }
+
+    /// [`keys_on_vectors`](Job::keys_on_vectors) on the matrix unit.
+    ///
+    /// # Safety
+    /// As there; the processor has the unit.
+    unsafe fn keys_on_unit(&self, depth: Depth, keys: &Range<usize>, k: &[E], vectors: *const E, scores: *mut f32) {
+        let step = self.packed.key_step();
+        let parts: Vec<usize> = (0..depth.parts).map(|part| part * matrix::DEPTH * size_of::<E>()).collect();
+        let pairs = pairs(k.as_ptr(), step, keys.len().div_ceil(matrix::ROWS), scores, Some(ZEROS.0.as_ptr()));
+        // SAFETY: the packed block holds whole tiles of keys, and the scores room for them.
+        unsafe { on_unit(&pairs, step, &parts, depth.part, vectors, 0) };
+    }
+
+    /// [`values_on_vectors`](Job::values_on_vectors) on the matrix unit.
+    ///
+    /// # Safety
+    /// As there; the processor has the unit.
+    #[inline(always)]
+    unsafe fn values_on_unit<V: Simd>(
+        &self,
+        keys: &Range<usize>,
+        v: &[E],
+        scores: *mut f32,
+        sums: *mut f32,
+        state: &State,
+    ) {
+        let tiles = self.packed.head_size.div_ceil(matrix::ROWS);
+        let parts = keys.len().div_ceil(matrix::DEPTH);
+        let lanes = VECTORS * V::LANES;
+        // SAFETY: the sums hold whole tiles of channels, and the scores a whole block, of which each step takes two lines.
+        unsafe {
+            let shrink: [V; VECTORS] = std::array::from_fn(|v| V::load(state.shrink.as_ptr().add(v * V::LANES)));
+            for channel in 0..tiles * matrix::ROWS {
+                for (v, shrink) in shrink.iter().enumerate() {
+                    let at = sums.add(channel * lanes + v * V::LANES);
+                    V::load(at).mul(*shrink).store(at);
+                }
+            }
+            // Probabilities of keys that are not there meet values that are zero, and must be numbers.
+            for step in keys.len().div_ceil(E::PER_STEP)..parts * matrix::DEPTH / E::PER_STEP {
+                for v in 0..VECTORS {
+                    V::splat(0.0).store(scores.add(step * lanes + v * V::LANES));
+                }
+            }
+            let parts: Vec<usize> = (0..parts).map(|part| part * matrix::DEPTH * size_of::<E>()).collect();
+            let pairs = pairs(v.as_ptr(), KEYS, tiles, sums, None);
+            on_unit(&pairs, KEYS, &parts, matrix::DEPTH, scores.cast_const().cast::<E>(), lanes);
+        }
+    }
+
     /// Divides the sums of a tile and stores them, query by query.
     ///
     /// # Safety
@@ -185,6 +271,29 @@ impl<E: Element> Job<'_, E> {
             }
         }
     }
+}
+
+/// Tiles of rows that lie one behind the other, two by two; where one is left, it goes with itself. Without a start, sums go on
+/// from what they are.
+fn pairs<E>(rows: *const E, step: usize, tiles: usize, sums: *mut f32, start: Option<*const f32>) -> Vec<Pair> {
+    let of = |tile: usize| {
+        let sums = sums.wrapping_add(tile * matrix::ROWS * LANES);
+        (rows.wrapping_add(tile * matrix::ROWS * step).cast(), start.unwrap_or(sums), sums)
+    };
+    let pair = |first: usize| {
+        let (a, b) = (of(first), of((first + 1).min(tiles - 1)));
+        Pair { input: [a.0, b.0], from: [a.1, b.1], sums: [a.2, b.2] }
+    };
+    (0..tiles).step_by(2).map(pair).collect()
+}
+
+/// # Safety
+/// As [`matrix::Product::run`], for whole tiles and two vectors of queries.
+unsafe fn on_unit<E>(pairs: &[Pair], step: usize, parts: &[usize], part: usize, vectors: *const E, apart: usize) {
+    let (rows, weights) = (matrix::ROWS, vectors.cast());
+    let product = matrix::Product { pairs, rows, step, parts, part, weights, vectors: VECTORS, apart, next: None };
+    // SAFETY: passed on from the caller.
+    unsafe { product.run() };
 }
 
 /// Pushes the scores of keys that a query must not see far below all others.

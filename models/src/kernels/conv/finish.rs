@@ -37,7 +37,7 @@ impl<O: Element> Finish<'_, O> {
         unsafe {
             for p in 0..at.count {
                 let sums = sums.add(p * 2 * V::LANES);
-                let value = V::load(sums).mul(math::gelu(V::load(sums.add(V::LANES))));
+                let value = V::load(sums).mul(math::gelu::<V, O>(V::load(sums.add(V::LANES))));
                 let to = self.out.at(start + p * self.place.pixel);
                 if channels == V::LANES {
                     O::store(value, to);
@@ -60,52 +60,46 @@ impl<O: Element> Finish<'_, O> {
     pub(super) unsafe fn store<V: Simd, const NV: usize>(&self, block: &Block, at: Pixels, sums: *mut f32) {
         let (After { film, activation, add }, channels) = (self.after, block.channels);
         let width = NV * V::LANES;
+        let start = |place: &Place| place.start + at.y * place.row + at.x * place.pixel + block.first;
         // SAFETY: `check` has made sure that scale, shift, slopes, base and output are long enough for the block's channels
         // of every pixel; the sums hold whole vectors.
         unsafe {
-            let sum = |p: usize, v: usize| sums.add(p * width + v * V::LANES);
+            let (mut scale, mut shift, mut slopes) = ([V::splat(1.0); NV], [V::splat(0.0); NV], [V::splat(0.0); NV]);
             if let Some(film) = film {
-                let scale: [V; NV] = fetch(film.scale.as_ptr().add(block.first), channels);
-                let shift: [V; NV] = fetch(film.shift.as_ptr().add(block.first), channels);
-                for p in 0..at.count {
-                    for v in 0..NV {
-                        V::load(sum(p, v)).fma(scale[v], shift[v]).store(sum(p, v));
-                    }
-                }
+                scale = fetch(film.scale.as_ptr().add(block.first), channels);
+                shift = fetch(film.shift.as_ptr().add(block.first), channels);
             }
-            if activation != Activation::Identity {
-                let slopes: [V; NV] = match activation {
-                    Activation::Prelu(slopes) => fetch(slopes.as_ptr().add(block.first), channels),
-                    _ => [V::splat(0.0); NV],
-                };
-                for p in 0..at.count {
-                    for (v, slopes) in slopes.into_iter().enumerate() {
-                        activation.apply(V::load(sum(p, v)), slopes).store(sum(p, v));
-                    }
-                }
+            if let Activation::Prelu(all) = activation {
+                slopes = fetch(all.as_ptr().add(block.first), channels);
             }
-            for Residual { base, place, gain } in add.into_iter().flatten() {
-                let first = place.start + at.y * place.row + at.x * place.pixel + block.first;
-                let gain = V::splat(gain);
-                for p in 0..at.count {
-                    let base: [V; NV] = fetch(base.as_ptr().add(first + p * place.pixel), channels);
-                    for (v, base) in base.into_iter().enumerate() {
-                        V::load(sum(p, v)).fma(gain, base).store(sum(p, v));
-                    }
-                }
-            }
-
-            let start = self.place.start + at.y * self.place.row + at.x * self.place.pixel + block.first;
             for p in 0..at.count {
-                let to = self.out.at(start + p * self.place.pixel);
+                let mut values = [V::splat(0.0); NV];
+                for v in 0..NV {
+                    values[v] = V::load(sums.add(p * width + v * V::LANES));
+                }
+                if film.is_some() {
+                    for v in 0..NV {
+                        values[v] = values[v].fma(scale[v], shift[v]);
+                    }
+                }
+                for v in 0..NV {
+                    values[v] = activation.apply::<V, O>(values[v], slopes[v]);
+                }
+                for Residual { base, place, gain } in add.into_iter().flatten() {
+                    let base: [V; NV] = fetch(base.as_ptr().add(start(&place) + p * place.pixel), channels);
+                    for v in 0..NV {
+                        values[v] = values[v].fma(V::splat(gain), base[v]);
+                    }
+                }
+                let to = self.out.at(start(&self.place) + p * self.place.pixel);
                 if channels == width {
                     for v in 0..NV {
-                        O::store(V::load(sum(p, v)), to.add(v * V::LANES));
+                        O::store(values[v], to.add(v * V::LANES));
                     }
                 } else {
                     let mut spare = [O::default(); 48];
                     for v in 0..NV {
-                        O::store(V::load(sum(p, v)), spare.as_mut_ptr().add(v * V::LANES));
+                        O::store(values[v], spare.as_mut_ptr().add(v * V::LANES));
                     }
                     std::ptr::copy_nonoverlapping(spare.as_ptr(), to, channels);
                 }

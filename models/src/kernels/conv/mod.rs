@@ -13,12 +13,14 @@
 //! A grouped convolution is one convolution per group, of some channels of a map to some channels of another: both are told by
 //! where they start and how far apart pixels lie.
 //!
-//! 3x3 convolutions of many channels go another way, with less than half of the products: see [`winograd`].
+//! 3x3 convolutions of many channels go another way, with less than half of the products: see [`winograd`]. Where the processor
+//! has a unit for products of matrices, all of bf16 goes there, see [`tiled`]; its sums are chains of larger steps.
 
 mod direct;
 mod finish;
 mod multiply;
 mod pack;
+mod tiled;
 mod winograd;
 
 use std::ops::Range;
@@ -26,7 +28,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::shared::Shared;
-use super::{Activation, Element, Isa};
+use super::{Activation, Element, Isa, matrix};
 use finish::Finish;
 use pack::{Form, Packed};
 
@@ -184,6 +186,10 @@ impl<E: Element> Conv<E> {
     pub fn fast_by_rows(isa: Isa, row: Row<'_>, bias: &[f32], channels_in: usize) -> Self {
         assert!(isa.available(), "the processor has no {isa:?}");
         assert!(Self::pays(channels_in), "{channels_in} channels");
+        if isa.has_tiles::<E>() {
+            // Transforming patches would take longer than their products.
+            return Self::by_rows(isa, row, bias, channels_in, 3, 1);
+        }
         let packed = Packed::new(isa, bias, Form::Winograd, channels_in, row);
         Self { isa, channels_in, channels_out: bias.len(), kernel: 3, stride: 1, gated: false, fast: true, packed }
     }
@@ -295,32 +301,41 @@ impl<E: Element> Conv<E> {
         if self.fast {
             let before = (usize::from(source.odd.0), usize::from(source.odd.1));
             let tiles = ((place.width + before.0).div_ceil(2), (place.height + before.1).div_ceil(2));
-            self.each(tiles, winograd::most_tiles::<E>(self.channels_in), |blocks, columns, rows| {
+            self.each(tiles, winograd::most_tiles::<E>(self.channels_in), 1, |blocks, columns, rows| {
                 winograd::Job { conv: self, packed, input, before, finish, blocks, columns, rows }.start();
+            });
+        } else if self.isa.has_tiles::<E>() {
+            let pieces = packed.parts(self.kernel, source);
+            self.each((place.width, place.height), tiled::PIXELS, matrix::ROWS, |blocks, columns, rows| {
+                self.isa.run(tiled::Job { conv: self, packed, input, finish, pieces: &pieces, blocks, columns, rows });
             });
         } else {
             let pieces = packed.pieces(self.kernel, source);
-            self.each((place.width, place.height), direct::PIXELS, |blocks, columns, rows| {
+            self.each((place.width, place.height), direct::PIXELS, 1, |blocks, columns, rows| {
                 self.isa.run(direct::Job { conv: self, packed, input, finish, pieces: &pieces, blocks, columns, rows });
             });
         }
     }
 
     /// Calls `job` in parallel for ranges of blocks of channels, columns and rows: at most so many places at a time, as many as
-    /// share what is in the cache, rows side by side where they are short.
+    /// share what is in the cache, rows side by side where they are short. Rows are cut at multiples of `grain` columns.
     fn each(
         &self,
         (width, height): (usize, usize),
         most: usize,
+        grain: usize,
         job: impl Fn(Range<usize>, Range<usize>, Range<usize>) + Sync,
     ) {
-        let columns = width.div_ceil(width.div_ceil(most));
-        let rows = (most / columns).min(height.div_ceil(rayon::current_num_threads())).max(1);
-        let across = width.div_ceil(columns);
+        let columns = width.div_ceil(width.div_ceil(most)).next_multiple_of(grain).min(width);
+        let (across, threads) = (width.div_ceil(columns), rayon::current_num_threads());
+        let rows = (most / columns).min(height.div_ceil(threads)).max(1);
+        // Somewhat fewer where the threads are done together then.
+        let longest = |rows: usize| (height.div_ceil(rows) * across).div_ceil(threads) * rows;
+        let rows = (rows.div_ceil(2)..=rows).rev().min_by_key(|&rows| longest(rows)).unwrap_or(rows);
         let parts = across * height.div_ceil(rows);
         // Enough jobs to share out evenly; where there are few pixels, the channels are shared out.
         let blocks = self.packed.blocks.len();
-        let groups = (rayon::current_num_threads() * 4).div_ceil(parts).min(blocks);
+        let groups = (threads * 4).div_ceil(parts).min(blocks);
         let per_group = blocks.div_ceil(groups);
         let groups = blocks.div_ceil(per_group);
         (0..groups * parts).into_par_iter().for_each(|index| {

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Isa, Source, winograd};
-use crate::kernels::Element;
 use crate::kernels::isa::Kernel;
+use crate::kernels::matrix::Depth;
 use crate::kernels::simd::Simd;
+use crate::kernels::{Aligned, Element};
 
 /// Most bytes of the weights of one piece of a patch: half of a usual second-level cache, the pixels need the rest.
 const PIECE: usize = 384 << 10;
@@ -38,11 +39,11 @@ pub(super) struct Run {
 pub(super) struct Packed<E> {
     pub(super) blocks: Vec<Block>,
     /// Per block: for each step of the patch the weights of the block's channels, side by side.
-    pub(super) weights: Vec<E>,
+    pub(super) weights: Aligned<E>,
     /// Per block, filled up with zeros to whole vectors.
     pub(super) bias: Vec<f32>,
-    /// Values of one tap.
-    channels_in: usize,
+    /// How the channels of one place of the patch are cut into parts.
+    pub(super) depth: Depth,
     lanes: usize,
 }
 
@@ -78,20 +79,22 @@ impl<E: Element> Packed<E> {
     pub(super) fn new(isa: Isa, bias: &[f32], form: Form, channels_in: usize, row: Row<'_>) -> Self {
         let lanes = isa.lanes();
         let (read, written) = form.taps();
-        let patch = written * channels_in;
+        let tiles = isa.has_tiles::<E>();
+        let depth = if tiles { Depth::new(channels_in) } else { Depth::whole(channels_in) };
+        let patch = written * depth.padded();
         let mut blocks = vec![];
         let (mut first, mut end) = (0, 0);
         while first < bias.len() {
-            // Two vectors each; a third one goes along rather than alone.
+            // Two vectors each; a third one goes along rather than alone, where there are registers for it.
             let left = (bias.len() - first).div_ceil(lanes);
-            let vectors = if left == 3 { 3 } else { left.min(2) };
+            let vectors = if left == 3 && !tiles { 3 } else { left.min(2) };
             let channels = (bias.len() - first).min(vectors * lanes);
             blocks.push(Block { first, channels, vectors, weights: end * patch, bias: end });
             first += channels;
             end += vectors * lanes;
         }
 
-        let mut weights = E::zeros(end * patch);
+        let mut weights = Aligned::zeros(end * patch);
         let mut parts = vec![];
         let mut rest = &mut weights[..];
         for block in &blocks {
@@ -108,14 +111,14 @@ impl<E: Element> Packed<E> {
             for (o, values) in rows.chunks_exact_mut(len + APART).enumerate().take(block.channels) {
                 row(block.first + o, &mut values[..len]);
             }
-            isa.run(Pack { form, channels_in, lanes, rows, out });
+            isa.run(Pack { form, channels_in, depth, lanes, rows, out });
         });
 
         let mut padded = vec![0.0; end];
         for block in &blocks {
             padded[block.bias..][..block.channels].copy_from_slice(&bias[block.first..][..block.channels]);
         }
-        Self { blocks, weights, bias: padded, channels_in, lanes }
+        Self { blocks, weights, bias: padded, depth, lanes }
     }
 
     /// Bytes in memory.
@@ -123,9 +126,26 @@ impl<E: Element> Packed<E> {
         (size_of_val(&self.weights[..]) + size_of_val(&self.bias[..])) as u64
     }
 
+    /// The weights of a part of the patch and those behind it, for the matrix unit.
+    pub(super) fn part(&self, block: &Block, part: usize) -> *const E {
+        self.weights.as_ptr().wrapping_add(block.weights + part * self.depth.part * block.vectors * self.lanes)
+    }
+
+    /// Where the parts of the patch lie in the source, from its first value on, in bytes, cut into pieces whose weights fit the cache.
+    pub(super) fn parts(&self, kernel: usize, source: &Source<'_, E>) -> Vec<Vec<usize>> {
+        let taps = (0..kernel).flat_map(|ky| (0..kernel).map(move |kx| ky * source.row + kx * source.pixel));
+        let parts = taps.flat_map(|tap| (0..self.depth.parts).map(move |part| tap + self.depth.start(part)));
+        let all: Vec<usize> = parts.map(|offset| offset * size_of::<E>()).collect();
+        let widest = self.blocks.iter().map(|block| block.vectors).max().unwrap_or(1);
+        let most = (PIECE / (self.depth.part * widest * self.lanes * size_of::<E>()).max(1)).max(1);
+        let most = all.len().div_ceil(all.len().div_ceil(most).max(1)).max(1);
+        all.chunks(most).map(<[usize]>::to_vec).collect()
+    }
+
     /// The patch as runs of the source, cut into pieces whose weights fit the cache.
     pub(super) fn pieces(&self, kernel: usize, source: &Source<'_, E>) -> Vec<Vec<Run>> {
-        let steps = self.channels_in / E::PER_STEP;
+        let channels_in = self.depth.padded();
+        let steps = channels_in / E::PER_STEP;
         let widest = self.blocks.iter().map(|block| block.vectors).max().unwrap_or(1);
         let total = kernel * kernel * steps;
         // Four bytes per lane and step, for every format.
@@ -133,7 +153,7 @@ impl<E: Element> Packed<E> {
         let most = total.div_ceil(total.div_ceil(most).max(1)).max(1);
 
         // Pixels that lie side by side make one run of a row.
-        let (across, along) = if source.pixel == self.channels_in { (1, kernel * steps) } else { (kernel, steps) };
+        let (across, along) = if source.pixel == channels_in { (1, kernel * steps) } else { (kernel, steps) };
         let (mut pieces, mut piece, mut room) = (vec![], vec![], most);
         for (ky, kx) in (0..kernel).flat_map(|ky| (0..across).map(move |kx| (ky, kx))) {
             let (mut offset, mut left) = (ky * source.row + kx * source.pixel, along);
@@ -160,6 +180,7 @@ impl<E: Element> Packed<E> {
 struct Pack<'a, E> {
     form: Form,
     channels_in: usize,
+    depth: Depth,
     lanes: usize,
     rows: &'a [f32],
     out: &'a mut [E],
@@ -170,13 +191,13 @@ impl<E: Element> Kernel for Pack<'_, E> {
 
     #[inline(always)]
     unsafe fn run<V: Simd>(self) {
-        let Self { form, channels_in, lanes, rows, out } = self;
+        let Self { form, channels_in, depth, lanes, rows, out } = self;
         let (read, written) = form.taps();
         let stride = read * channels_in + APART;
         // Where the weights of a place and an input channel go: `PER_STEP` channels of each lane lie side by side.
         let step = lanes * E::PER_STEP;
         let place = |tap: usize, i: usize| {
-            let k = tap * channels_in + i;
+            let k = tap * depth.padded() + depth.place(i);
             (k / E::PER_STEP * step, k % E::PER_STEP)
         };
         match form {

@@ -308,7 +308,7 @@ impl<I: Element, O: Element> Kernel for Apply<'_, I, O> {
                         Activation::Prelu(slopes) => of(slopes),
                         _ => V::splat(0.0),
                     };
-                    let value = self.activation.apply(apart.fma(of(factor), of(addend)), slopes);
+                    let value = self.activation.apply::<V, O>(apart.fma(of(factor), of(addend)), slopes);
                     store_some(value, to.add(c), many);
                 }
             }

@@ -48,6 +48,12 @@ pub trait Simd: Copy {
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
+    /// The quotient to 13 bits at least, which is more than a bf16 holds.
+    #[inline(always)]
+    unsafe fn div_roughly(self, other: Self) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { self.div(other) }
+    }
     /// `self * factor + addend`.
     unsafe fn fma(self, factor: Self, addend: Self) -> Self;
     /// The larger of `self` and `other`; `other` where `self` is NaN.

@@ -181,6 +181,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     );
 
     #[inline(always)]
+    unsafe fn div_roughly(self, other: Self) -> Self {
+        unsafe { Self(_mm512_mul_ps(self.0, _mm512_rcp14_ps(other.0))) }
+    }
+    #[inline(always)]
     unsafe fn load_bf16(from: *const bf16) -> Self {
         unsafe {
             let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
