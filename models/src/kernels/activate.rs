@@ -175,7 +175,10 @@ mod tests {
                 for (x, found) in inputs.iter().zip(found) {
                     let exact = exact(x.to_f64());
                     let error = (found.to_f64() - exact).abs();
-                    assert!(error <= 3e-3 * exact.abs() + 1e-30, "{isa:?} {activation:?} of {x}: {found} for {exact}");
+                    assert!(
+                        error <= 4.3e-3 * exact.abs() + 1e-30,
+                        "{isa:?} {activation:?} of {x}: {found} for {exact}"
+                    );
                 }
             }
         }

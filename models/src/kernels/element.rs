@@ -15,7 +15,7 @@ pub(super) mod sealed {
 
     /// What kernels need of a number format. One step of a product takes the 4 bytes of one lane: an f32, or two bf16.
     #[allow(unreachable_pub, reason = "it seals a public trait")]
-    pub trait Format: bytemuck::Zeroable + Copy + Default + Send + Sync + 'static {
+    pub trait Format: bytemuck::Pod + Default + Send + Sync + 'static {
         /// Values of one lane and step.
         const PER_STEP: usize;
 

@@ -219,7 +219,7 @@ struct Buffers<T> {
     spare: u64,
 }
 
-impl<T: Copy + Default + bytemuck::Zeroable> Buffers<T> {
+impl<T: Default + bytemuck::Pod> Buffers<T> {
     /// A buffer of `len` values or more: rows of `row` values, whose outer `edge` values are zero, as are the `margin` first
     /// and last rows.
     fn take(&mut self, len: usize, row: usize, edge: usize, margin: usize, all: &mut Bytes) -> Result<Aligned<T>> {

@@ -94,7 +94,7 @@ impl<E: Element> Packed<E> {
             end += vectors * lanes;
         }
 
-        let mut weights = Aligned::zeros(end * patch);
+        let mut weights = Aligned::lasting(end * patch);
         let mut parts = vec![];
         let mut rest = &mut weights[..];
         for block in &blocks {
