@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use half::bf16;
 
-use super::{DEPTH, LANES, Pair, Product, ROWS};
+use super::{DEPTH, Pair, Product, ROWS};
+
+/// f32 of a row, and lanes of a vector.
+const LANES: usize = 16;
 
 /// Whether the processor has the unit and the system lets this process use it. The system is asked once.
 pub(in super::super) fn available() -> bool {

@@ -20,8 +20,6 @@ pub(super) use amx::{available, peak};
 pub(super) const ROWS: usize = 16;
 /// Most bf16 of a row.
 pub(super) const DEPTH: usize = 32;
-/// f32 of a row, and lanes of a vector.
-const LANES: usize = 16;
 
 /// How a row of values is cut into parts that fit a tile: as few as there can be, equally long, the last one beginning early where
 /// the values do not fill it. What two parts share meets weights of zero in the second.
@@ -76,6 +74,7 @@ pub(super) struct Pair {
 }
 
 /// Sums of products: for groups of rows and one or two vectors of channels.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "nobody multiplies without the unit"))]
 pub(super) struct Product<'a> {
     pub(super) pairs: &'a [Pair],
     /// Rows of each group, 1 to [`ROWS`].
