@@ -8,7 +8,8 @@ use memmap2::MmapMut;
 /// A line of the cache, in bytes. What crosses two of them takes the matrix unit seven times as long to read, and vectors twice.
 const LINE: usize = 64;
 
-/// A slice of its own that begins at a line of the cache.
+/// A slice of its own that begins at a line of the cache, of memory that the system has cleared: whoever writes to it first takes its
+/// pages, in parallel where many do.
 pub struct Aligned<T> {
     memory: Memory<T>,
     len: usize,
@@ -23,22 +24,23 @@ enum Memory<T> {
 }
 
 impl<T: Pod> Aligned<T> {
-    /// So many zeros, in memory that the system has cleared: whoever writes to it first takes its pages, in parallel where many do.
-    /// `None` when there is no memory for them.
-    pub fn try_zeros(len: usize) -> Option<Self> {
-        let values = bytemuck::allocation::try_zeroed_vec(len.checked_add(Self::SPARE)?).ok()?;
-        Some(Self::begin(values))
-    }
-
-    /// The same for those who cannot go on without; like any vector, it ends the process where there is no memory.
+    /// So many zeros for a short time. Like any vector, it ends the process where there is no memory.
     pub fn zeros(len: usize) -> Self {
         Self::begin(bytemuck::allocation::zeroed_vec(len + Self::SPARE))
     }
 
-    /// The same for what stays long and is read from end to end again and again: in large pages where the system has them, which
-    /// it takes less time to find.
+    /// The same for what stays longer and is gone through from end to end: in large pages where the system has them, which it takes
+    /// less time to get and to find.
     pub fn lasting(len: usize) -> Self {
         Self::in_pages(len).unwrap_or_else(|| Self::zeros(len))
+    }
+
+    /// The same; `None` where there is no memory.
+    pub fn try_lasting(len: usize) -> Option<Self> {
+        Self::in_pages(len).or_else(|| {
+            let values = bytemuck::allocation::try_zeroed_vec(len.checked_add(Self::SPARE)?).ok()?;
+            Some(Self::begin(values))
+        })
     }
 
     /// In large pages, where there are such and it is worth their while.
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn zeros_begin_at_a_line() {
         for len in [0, 1, 31, 1000, 100_000, 3_000_001] {
-            let all = [Aligned::<f32>::zeros(len), Aligned::try_zeros(len).unwrap(), Aligned::lasting(len)];
+            let all = [Aligned::<f32>::zeros(len), Aligned::try_lasting(len).unwrap(), Aligned::lasting(len)];
             for mut values in all {
                 assert!(values.as_ptr().addr().is_multiple_of(LINE));
                 assert!(values.len() == len && values.iter().all(|value| *value == 0.0));
@@ -107,6 +109,8 @@ mod tests {
             let narrow = Aligned::<u16>::lasting(len);
             assert!(narrow.as_ptr().addr().is_multiple_of(LINE) && narrow.len() == len);
         }
-        assert!(Aligned::<f32>::try_zeros(usize::MAX).is_none() && Aligned::<f32>::try_zeros(usize::MAX / 8).is_none());
+        assert!(
+            Aligned::<f32>::try_lasting(usize::MAX).is_none() && Aligned::<f32>::try_lasting(usize::MAX / 8).is_none()
+        );
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct Conv2d {
 
 /// The weights as whatever computes wants them.
 enum Packed {
-    F32(Conv<f32>),
-    Bf16(Conv<bf16>),
+    F32(Box<Conv<f32>>),
+    Bf16(Box<Conv<bf16>>),
     /// (out, in, kernel, kernel) and (out).
     Tensors(Tensor, Tensor),
 }
@@ -395,11 +395,11 @@ impl Conv2d {
             let row: Row<'_> = &|o, row| rows.fill(o, row);
             Ok(match weights.compute() {
                 Compute::Cpu { isa, precision: Precision::F32 } => {
-                    Packed::F32(Conv::gated_by_rows(*isa, row, &bias, channels_in))
+                    Packed::F32(Box::new(Conv::gated_by_rows(*isa, row, &bias, channels_in)))
                 }
                 Compute::Cpu { isa, precision: Precision::Bf16 } => {
                     even(channels_in)?;
-                    Packed::Bf16(Conv::gated_by_rows(*isa, row, &bias, channels_in))
+                    Packed::Bf16(Box::new(Conv::gated_by_rows(*isa, row, &bias, channels_in)))
                 }
                 compute @ Compute::Candle { .. } => {
                     Self::by_rows(compute, row, &bias, channels_in, Window::same(1))?.packed
@@ -434,11 +434,11 @@ impl Conv2d {
         let kernel = window.kernel;
         let (form, out) = match compute {
             Compute::Cpu { isa, precision: Precision::F32 } => {
-                (Packed::F32(packed(*isa, row, bias, channels_in, window)), Precision::F32)
+                (Packed::F32(Box::new(packed(*isa, row, bias, channels_in, window))), Precision::F32)
             }
             Compute::Cpu { isa, precision: Precision::Bf16 } => {
                 even(channels_in)?;
-                (Packed::Bf16(packed(*isa, row, bias, channels_in, window)), Precision::Bf16)
+                (Packed::Bf16(Box::new(packed(*isa, row, bias, channels_in, window))), Precision::Bf16)
             }
             Compute::Candle { device, dtype } => {
                 let len = channels_in * kernel * kernel;

@@ -237,7 +237,7 @@ impl<T: Default + bytemuck::Pod> Buffers<T> {
                     all.change(bytes(self.free.swap_remove(largest).len()), 0);
                 }
                 let too_large = || Error::TooLarge { what: "a feature map", bytes: bytes(len) };
-                let values = Aligned::try_zeros(len).ok_or_else(too_large)?;
+                let values = Aligned::try_lasting(len).ok_or_else(too_large)?;
                 all.change(0, bytes(len));
                 values
             }
