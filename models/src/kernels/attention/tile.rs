@@ -273,18 +273,13 @@ impl<E: Element> Job<'_, E> {
     }
 }
 
-/// Tiles of rows that lie one behind the other, two by two; where one is left, it goes with itself. Without a start, sums go on
-/// from what they are.
+/// Pairs of tiles of rows that lie one behind the other. Without a start, sums go on from what they are.
 fn pairs<E>(rows: *const E, step: usize, tiles: usize, sums: *mut f32, start: Option<*const f32>) -> Vec<Pair> {
     let of = |tile: usize| {
         let sums = sums.wrapping_add(tile * matrix::ROWS * LANES);
         (rows.wrapping_add(tile * matrix::ROWS * step).cast(), start.unwrap_or(sums), sums)
     };
-    let pair = |first: usize| {
-        let (a, b) = (of(first), of((first + 1).min(tiles - 1)));
-        Pair { input: [a.0, b.0], from: [a.1, b.1], sums: [a.2, b.2] }
-    };
-    (0..tiles).step_by(2).map(pair).collect()
+    Pair::all(tiles, of).collect()
 }
 
 /// # Safety

@@ -5,8 +5,6 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use half::bf16;
-
 use super::finish::{Finish, Pixels};
 use super::pack::{Block, Packed};
 use super::{Conv, Input};
@@ -133,18 +131,14 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         }
     }
 
-    /// Lists the groups two by two; where one is left, it goes with itself.
+    /// Lists the pairs of groups.
     fn list(&self, groups: &Groups, bias: *const f32, sums_of: impl Fn(usize) -> *mut f32, pairs: &mut Vec<Pair>) {
-        let of = |index: usize| {
+        pairs.clear();
+        pairs.extend(Pair::all(groups.count(), |index| {
             let (column, line) = groups.at(index);
             let (x, y) = (self.columns.start + column, self.rows.start + line);
             let at = self.input.start + (y * self.input.row + x * self.input.pixel) * self.conv.stride;
-            (self.input.data.wrapping_add(at).cast::<bf16>(), sums_of(index))
-        };
-        pairs.clear();
-        pairs.extend((0..groups.count()).step_by(2).map(|first| {
-            let (a, b) = (of(first), of((first + 1).min(groups.count() - 1)));
-            Pair { input: [a.0, b.0], from: [bias; 2], sums: [a.1, b.1] }
+            (self.input.data.wrapping_add(at).cast(), bias, sums_of(index))
         }));
     }
 }

@@ -73,6 +73,20 @@ pub(super) struct Pair {
     pub(super) sums: [*mut f32; 2],
 }
 
+impl Pair {
+    /// Pairs of so many groups, of which `of` tells the first value, what the sums start from, and the sums. Where one is left, it goes
+    /// with itself.
+    pub(super) fn all(
+        groups: usize,
+        of: impl Fn(usize) -> (*const bf16, *const f32, *mut f32),
+    ) -> impl Iterator<Item = Self> {
+        (0..groups).step_by(2).map(move |first| {
+            let (a, b) = (of(first), of((first + 1).min(groups - 1)));
+            Self { input: [a.0, b.0], from: [a.1, b.1], sums: [a.2, b.2] }
+        })
+    }
+}
+
 /// Sums of products: for groups of rows and one or two vectors of channels.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "nobody multiplies without the unit"))]
 pub(super) struct Product<'a> {
