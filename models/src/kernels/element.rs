@@ -19,27 +19,20 @@ pub(super) mod sealed {
         /// Values of one lane and step.
         const PER_STEP: usize;
 
-        /// One step of values for each lane.
-        type Step<V: Simd>: Copy;
+        /// How packed values are multiplied with others of the same format.
+        type Alike: Multiply<Packed = Self, Input = Self>;
+        /// How they are multiplied with values that have been widened.
+        type Widened: Multiply<Packed = Self, Input = f32>;
 
         /// Rounds to the nearest.
         fn from_f32(value: f32) -> Self;
         /// Exact.
         fn to_f32(self) -> f32;
+        /// A value of another format that this one can hold.
+        fn exactly<E: Format>(value: E) -> Self;
 
         /// # Safety
-        /// `from` must be readable for `PER_STEP` values; the processor must have the set of `V` (here and below).
-        unsafe fn splat<V: Simd>(from: *const Self) -> Self::Step<V>;
-        /// # Safety
-        /// `from` must be readable for `PER_STEP * V::LANES` values.
-        unsafe fn step<V: Simd>(from: *const Self) -> Self::Step<V>;
-        /// `sum` plus the products of a step.
-        ///
-        /// # Safety
-        /// See above.
-        unsafe fn mac<V: Simd>(sum: V, a: Self::Step<V>, b: Self::Step<V>) -> V;
-        /// # Safety
-        /// `from` must be readable for `V::LANES` values.
+        /// `from` must be readable for `V::LANES` values; the processor must have the set of `V` (here and below).
         unsafe fn load<V: Simd>(from: *const Self) -> V;
         /// # Safety
         /// `to` must be writable for `V::LANES` values.
@@ -50,12 +43,113 @@ pub(super) mod sealed {
         /// `to` must be writable for `PER_STEP * V::LANES` values.
         unsafe fn store_step<V: Simd>(first: V, second: V, to: *mut Self);
     }
+
+    /// A way to multiply a step of an input, the same for all lanes, with a step of packed values for each lane.
+    #[allow(unreachable_pub, reason = "it stands in a sealed trait")]
+    pub trait Multiply {
+        type Input: Format;
+        type Packed: Format;
+        /// Parts of a step that are multiplied one after the other.
+        const PARTS: usize;
+
+        /// A part of a step of the input for all lanes.
+        ///
+        /// # Safety
+        /// `from` must be readable for `PER_STEP` values of the packed format, `part` below `PARTS` (here and below).
+        unsafe fn value<V: Simd>(from: *const Self::Input, part: usize) -> V;
+        /// A part of a step of packed values.
+        ///
+        /// # Safety
+        /// `from` must be readable for `PER_STEP * V::LANES` values.
+        unsafe fn factor<V: Simd>(from: *const Self::Packed, part: usize) -> V;
+        /// `sum` plus the products of both.
+        ///
+        /// # Safety
+        /// See above.
+        unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V;
+    }
+}
+
+pub(super) use sealed::Multiply;
+
+/// f32 with f32.
+#[allow(unreachable_pub, reason = "it stands in a sealed trait")]
+pub struct Singles;
+
+/// Pairs of bf16 with pairs of bf16.
+#[allow(unreachable_pub, reason = "it stands in a sealed trait")]
+pub struct Pairs;
+
+/// f32 with the halves of pairs of bf16, widened in the registers: exact, at the speed of f32.
+#[allow(unreachable_pub, reason = "it stands in a sealed trait")]
+pub struct Halves;
+
+// SAFETY (of all): passed on from the caller.
+impl Multiply for Singles {
+    type Input = f32;
+    type Packed = f32;
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn value<V: Simd>(from: *const f32, _part: usize) -> V {
+        unsafe { V::splat(*from) }
+    }
+    #[inline(always)]
+    unsafe fn factor<V: Simd>(from: *const f32, _part: usize) -> V {
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V {
+        unsafe { value.fma(factor, sum) }
+    }
+}
+
+impl Multiply for Pairs {
+    type Input = bf16;
+    type Packed = bf16;
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn value<V: Simd>(from: *const bf16, _part: usize) -> V {
+        unsafe { V::splat(from.cast::<f32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn factor<V: Simd>(from: *const bf16, _part: usize) -> V {
+        unsafe { V::load(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V {
+        unsafe { sum.dot(value, factor) }
+    }
+}
+
+impl Multiply for Halves {
+    type Input = f32;
+    type Packed = bf16;
+    const PARTS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn value<V: Simd>(from: *const f32, part: usize) -> V {
+        unsafe { V::splat(*from.add(part)) }
+    }
+    #[inline(always)]
+    unsafe fn factor<V: Simd>(from: *const bf16, part: usize) -> V {
+        unsafe {
+            let pairs = V::load(from.cast());
+            if part == 0 { pairs.first() } else { pairs.second() }
+        }
+    }
+    #[inline(always)]
+    unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V {
+        unsafe { value.fma(factor, sum) }
+    }
 }
 
 // SAFETY (of both): passed on from the caller.
 impl sealed::Format for f32 {
     const PER_STEP: usize = 1;
-    type Step<V: Simd> = V;
+    type Alike = Singles;
+    type Widened = Singles;
 
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
@@ -66,16 +160,8 @@ impl sealed::Format for f32 {
         self
     }
     #[inline(always)]
-    unsafe fn splat<V: Simd>(from: *const Self) -> V {
-        unsafe { V::splat(*from) }
-    }
-    #[inline(always)]
-    unsafe fn step<V: Simd>(from: *const Self) -> V {
-        unsafe { V::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn mac<V: Simd>(sum: V, a: V, b: V) -> V {
-        unsafe { a.fma(b, sum) }
+    fn exactly<E: sealed::Format>(value: E) -> Self {
+        value.to_f32()
     }
     #[inline(always)]
     unsafe fn load<V: Simd>(from: *const Self) -> V {
@@ -93,7 +179,8 @@ impl sealed::Format for f32 {
 
 impl sealed::Format for bf16 {
     const PER_STEP: usize = 2;
-    type Step<V: Simd> = V::Pairs;
+    type Alike = Pairs;
+    type Widened = Halves;
 
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
@@ -105,16 +192,8 @@ impl sealed::Format for bf16 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
     #[inline(always)]
-    unsafe fn splat<V: Simd>(from: *const Self) -> V::Pairs {
-        unsafe { V::splat_pairs(from) }
-    }
-    #[inline(always)]
-    unsafe fn step<V: Simd>(from: *const Self) -> V::Pairs {
-        unsafe { V::load_pairs(from) }
-    }
-    #[inline(always)]
-    unsafe fn mac<V: Simd>(sum: V, a: V::Pairs, b: V::Pairs) -> V {
-        unsafe { sum.dot(a, b) }
+    fn exactly<E: sealed::Format>(value: E) -> Self {
+        Self::from_bits((value.to_f32().to_bits() >> 16) as u16)
     }
     #[inline(always)]
     unsafe fn load<V: Simd>(from: *const Self) -> V {

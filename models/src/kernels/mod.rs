@@ -18,6 +18,7 @@ mod matrix;
 mod noise;
 mod norm;
 mod peak;
+mod room;
 mod shared;
 mod simd;
 mod tokens;

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use super::element::Multiply;
 use super::isa::{Isa, Kernel};
 use super::simd::Simd;
 use super::{Element, matrix};
@@ -13,6 +14,9 @@ const ROUNDS: u32 = 200_000;
 /// What this processor's vector or matrix units can do at most in f32, or in bf16 with f32 sums: floating-point operations per
 /// second of one thread, measured with sums that never leave their registers. Takes some milliseconds.
 pub fn peak<E: Element>(isa: Isa) -> f64 {
+    if isa.widens::<E>() {
+        return peak::<f32>(isa);
+    }
     let once = |_| {
         if isa.has_tiles::<E>() {
             return matrix::peak();
@@ -37,11 +41,11 @@ impl<E: Element> Kernel for Rounds<E> {
         // SAFETY: passed on from the caller; 32 values are enough for a step of any vector.
         unsafe {
             let factors = black_box([E::from_f32(0.5); 32]);
-            let (a, b) = (E::splat::<V>(factors.as_ptr()), E::step::<V>(factors.as_ptr()));
+            let (a, b) = (E::Alike::value::<V>(factors.as_ptr(), 0), E::Alike::factor::<V>(factors.as_ptr(), 0));
             let mut sums = [V::splat(black_box(1.0)); CHAINS];
             for _ in 0..ROUNDS {
                 for sum in &mut sums {
-                    *sum = E::mac(*sum, a, b);
+                    *sum = E::Alike::mac(*sum, a, b);
                 }
             }
             let mut out = [0.0f32; 16];

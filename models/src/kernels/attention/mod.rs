@@ -61,7 +61,28 @@ pub fn attention<E: Element>(
         tokens.check(channels, name);
     }
 
-    let packed = Packed::new(&k, &v, heads, head_size, tile_rows::<E>(isa), isa.has_tiles::<E>());
+    if isa.widens::<E>() {
+        let packed = Packed::<f32>::new(&k, &v, heads, head_size, tile_rows::<f32>(isa), false);
+        share_out(isa, &q, &packed, heads, scale, causal, Shared::new(out), place);
+    } else {
+        let packed = Packed::<E>::new(&k, &v, heads, head_size, tile_rows::<E>(isa), isa.has_tiles::<E>());
+        share_out(isa, &q, &packed, heads, scale, causal, Shared::new(out), place);
+    }
+}
+
+/// Shares the queries out to the threads; `attention` has looked at all of it.
+#[allow(clippy::too_many_arguments)]
+fn share_out<E: Element, W: Element>(
+    isa: Isa,
+    q: &Tokens<'_, E>,
+    packed: &Packed<W>,
+    heads: usize,
+    scale: f32,
+    causal: bool,
+    out: Shared<'_, E>,
+    place: Place,
+) {
+    let (queries, head_size) = (q.count(), packed.head_size);
     let lanes = VECTORS * isa.lanes();
     let per_tile = 2 * lanes * head_size.max(1) * size_of::<f32>();
     let all = queries.div_ceil(lanes);
@@ -69,13 +90,12 @@ pub fn attention<E: Element>(
     let even = (heads * all).div_ceil(rayon::current_num_threads() * 4);
     let tiles = even.clamp(1, TILES).min((BLOCK / per_tile).max(1));
     let blocks = all.div_ceil(tiles);
-    let shared = Shared::new(out);
     (0..heads * blocks).into_par_iter().for_each(|job| {
         // Later queries of a causal mask have more to do: they go first.
         let (head, block) = (job % heads, blocks - 1 - job / heads);
         let first = block * tiles * lanes;
         let queries = first..(first + tiles * lanes).min(queries);
-        isa.run(Job { q: &q, packed: &packed, head, queries, scale, causal, out: shared, place });
+        isa.run(Job { q, packed, head, queries, scale, causal, out, place });
     });
 }
 

@@ -11,14 +11,14 @@ use crate::kernels::{Aligned, Element};
 /// Keys of a block; a multiple of every tile. It is the same for all sets, as it decides when sums are rescaled.
 pub(super) const KEYS: usize = 96;
 
-/// The keys and values of all heads, head by head and block by block.
-pub(super) struct Packed<E> {
+/// The keys and values of all heads, head by head and block by block, as they are multiplied.
+pub(super) struct Packed<W> {
     /// Per block and tile of keys: for each step of the channels, that step of each key of the tile. For the matrix unit, per
     /// block: for each key its channels, each part at the beginning of a line.
-    k: Aligned<E>,
+    k: Aligned<W>,
     /// Per block and tile of channels: for each step of the keys, that step of each channel of the tile. For the matrix unit, per
     /// block: for each channel the keys.
-    v: Aligned<E>,
+    v: Aligned<W>,
     pub(super) keys: usize,
     pub(super) head_size: usize,
     /// Steps of a product over the channels, see [`Element`].
@@ -31,9 +31,9 @@ pub(super) struct Packed<E> {
     pub(super) depth: Option<Depth>,
 }
 
-impl<E: Element> Packed<E> {
+impl<W: Element> Packed<W> {
     /// `rows` are the sizes that a tile may have; `tiles` says whether they are those of the matrix unit.
-    pub(super) fn new(
+    pub(super) fn new<E: Element>(
         k: &Tokens<'_, E>,
         v: &Tokens<'_, E>,
         heads: usize,
@@ -48,7 +48,7 @@ impl<E: Element> Packed<E> {
         let depth = tiles.then(|| Depth::new(head_size.next_multiple_of(2)));
         let (keys, channels) = (k.count(), depth.map_or(head_size, Depth::padded));
         let (k_out, v_out) = (Aligned::zeros(0), Aligned::zeros(0));
-        let steps = channels.div_ceil(E::PER_STEP);
+        let steps = channels.div_ceil(W::PER_STEP);
         let mut packed = Self { k: k_out, v: v_out, keys, head_size, steps, key_rows, channel_rows, depth };
         let blocks = heads * packed.blocks();
         let (mut to_k, mut to_v) =
@@ -63,35 +63,35 @@ impl<E: Element> Packed<E> {
         packed
     }
 
-    fn pack_keys(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [E]) {
+    fn pack_keys<E: Element>(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [W]) {
         if let Some(depth) = self.depth {
             for (key, to) in keys.zip(to.chunks_exact_mut(self.key_step())) {
                 let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
                 for (to, from) in to.chunks_exact_mut(matrix::DEPTH).zip(from.chunks(depth.part)) {
-                    to[..from.len()].copy_from_slice(from);
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = W::exactly(*from));
                 }
             }
             return;
         }
-        let tile = self.key_rows * self.steps * E::PER_STEP;
+        let tile = self.key_rows * self.steps * W::PER_STEP;
         for (i, key) in keys.enumerate() {
             let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
-            let to = &mut to[i / self.key_rows * tile + i % self.key_rows * E::PER_STEP..];
+            let to = &mut to[i / self.key_rows * tile + i % self.key_rows * W::PER_STEP..];
             scatter(from, to, self.key_rows);
         }
     }
 
-    fn pack_values(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [E]) {
+    fn pack_values<E: Element>(&self, from: &Tokens<'_, E>, head: usize, keys: Range<usize>, to: &mut [W]) {
         for (i, key) in keys.enumerate() {
             let from = &from.data[from.at(key) + head * self.head_size..][..self.head_size];
             if self.depth.is_some() {
-                to[i..].iter_mut().step_by(KEYS).zip(from).for_each(|(to, value)| *to = *value);
+                to[i..].iter_mut().step_by(KEYS).zip(from).for_each(|(to, value)| *to = W::exactly(*value));
                 continue;
             }
             for (tile, values) in from.chunks(self.channel_rows).enumerate() {
-                let to = &mut to[(tile * KEYS + i / E::PER_STEP * E::PER_STEP) * self.channel_rows + i % E::PER_STEP..];
-                for (to, value) in to.iter_mut().step_by(E::PER_STEP).zip(values) {
-                    *to = *value;
+                let to = &mut to[(tile * KEYS + i / W::PER_STEP * W::PER_STEP) * self.channel_rows + i % W::PER_STEP..];
+                for (to, value) in to.iter_mut().step_by(W::PER_STEP).zip(values) {
+                    *to = W::exactly(*value);
                 }
             }
         }
@@ -113,7 +113,7 @@ impl<E: Element> Packed<E> {
 
     /// Values of a block of `k`.
     fn k_block(&self) -> usize {
-        KEYS * if self.depth.is_some() { self.key_step() } else { self.steps * E::PER_STEP }
+        KEYS * if self.depth.is_some() { self.key_step() } else { self.steps * W::PER_STEP }
     }
 
     /// Values of a block of `v`.
@@ -122,7 +122,7 @@ impl<E: Element> Packed<E> {
     }
 
     /// A block of a head's keys and values.
-    pub(super) fn block(&self, head: usize, block: usize) -> (&[E], &[E]) {
+    pub(super) fn block(&self, head: usize, block: usize) -> (&[W], &[W]) {
         let index = head * self.blocks() + block;
         (&self.k[index * self.k_block()..][..self.k_block()], &self.v[index * self.v_block()..][..self.v_block()])
     }
@@ -130,18 +130,18 @@ impl<E: Element> Packed<E> {
 
 /// Puts the steps of a token `apart` steps apart; what a last step lacks stays as it is.
 #[inline(always)]
-pub(super) fn scatter<E: Element>(from: &[E], to: &mut [E], apart: usize) {
-    let steps = from.chunks_exact(E::PER_STEP);
+pub(super) fn scatter<E: Element, W: Element>(from: &[E], to: &mut [W], apart: usize) {
+    let steps = from.chunks_exact(W::PER_STEP);
     let rest = steps.remainder();
     let mut at = 0;
     for step in steps {
         // One by one: copying slices would be a call each.
         for (i, value) in step.iter().enumerate() {
-            to[at + i] = *value;
+            to[at + i] = W::exactly(*value);
         }
-        at += apart * E::PER_STEP;
+        at += apart * W::PER_STEP;
     }
     for (i, value) in rest.iter().enumerate() {
-        to[at + i] = *value;
+        to[at + i] = W::exactly(*value);
     }
 }

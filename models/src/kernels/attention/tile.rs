@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::pack::{KEYS, Packed, scatter};
 use super::{Place, Tokens};
+use crate::kernels::element::Multiply;
 use crate::kernels::isa::Kernel;
 use crate::kernels::matrix::{self, Depth, Pair};
 use crate::kernels::shared::Shared;
@@ -20,10 +21,10 @@ const LOWEST: f32 = -1e38;
 /// Most lanes of a query tile.
 const LANES: usize = VECTORS * 16;
 
-/// A block of queries of one head, for one thread.
-pub(super) struct Job<'a, E> {
+/// A block of queries of one head, for one thread: maps hold numbers of format `E`, those of format `W` are multiplied.
+pub(super) struct Job<'a, E, W> {
     pub(super) q: &'a Tokens<'a, E>,
-    pub(super) packed: &'a Packed<E>,
+    pub(super) packed: &'a Packed<W>,
     pub(super) head: usize,
     pub(super) queries: Range<usize>,
     pub(super) scale: f32,
@@ -34,33 +35,26 @@ pub(super) struct Job<'a, E> {
 
 /// The rows that a register tile of a set can have, the larger first: sums, the vectors of a step and one value have to fit into
 /// the registers.
-const fn limits(registers: usize, step_registers: usize) -> [usize; 2] {
-    match (registers - step_registers * (VECTORS + 1)) / VECTORS {
+const fn limits(registers: usize) -> [usize; 2] {
+    match (registers - (VECTORS + 1)) / VECTORS {
         12.. => [12, 8],
         6.. => [6, 4],
         _ => [4, 4],
     }
 }
 
-/// The rows that register tiles can have.
-struct Limits<V, E>(std::marker::PhantomData<(V, E)>);
-
-impl<V: Simd, E: Element> Limits<V, E> {
-    const ROWS: [usize; 2] = limits(V::REGISTERS, if E::PER_STEP == 1 { 1 } else { V::PAIR_REGISTERS });
-}
-
-/// The rows that register tiles can have on a set.
-pub(super) fn tile_rows<E: Element>(isa: Isa) -> [usize; 2] {
-    struct Rows<E>(std::marker::PhantomData<E>);
-    impl<E: Element> Kernel for Rows<E> {
+/// The rows that tiles can have on a set.
+pub(super) fn tile_rows<W: Element>(isa: Isa) -> [usize; 2] {
+    struct Rows;
+    impl Kernel for Rows {
         type Out = [usize; 2];
 
         #[inline(always)]
         unsafe fn run<V: Simd>(self) -> [usize; 2] {
-            Limits::<V, E>::ROWS
+            limits(V::REGISTERS)
         }
     }
-    if isa.has_tiles::<E>() { [matrix::ROWS; 2] } else { isa.run(Rows::<E>(std::marker::PhantomData)) }
+    if isa.has_tiles::<W>() { [matrix::ROWS; 2] } else { isa.run(Rows) }
 }
 
 /// What is known of the queries of a tile.
@@ -80,7 +74,7 @@ struct Scores {
     _values: [f32; KEYS * LANES],
 }
 
-impl<E: Element> Kernel for Job<'_, E> {
+impl<E: Element, W: Element> Kernel for Job<'_, E, W> {
     type Out = ();
 
     /// Relies on what `attention` has made sure of.
@@ -89,11 +83,11 @@ impl<E: Element> Kernel for Job<'_, E> {
         let lanes = VECTORS * V::LANES;
         let Packed { head_size, steps, channel_rows, .. } = *self.packed;
         let tiles = self.queries.len().div_ceil(lanes);
-        let line = steps * lanes * E::PER_STEP;
-        let mut q = Aligned::zeros(tiles * line);
+        let line = steps * lanes * W::PER_STEP;
+        let mut q = Aligned::<W>::zeros(tiles * line);
         for (i, query) in self.queries.clone().enumerate() {
             let from = &self.q.data[self.q.at(query) + self.head * head_size..][..head_size];
-            scatter(from, &mut q[i / lanes * line + i % lanes * E::PER_STEP..], lanes);
+            scatter(from, &mut q[i / lanes * line + i % lanes * W::PER_STEP..], lanes);
         }
         // Per tile: for each channel the weighted sums of the tile's queries.
         let channel_tiles = head_size.div_ceil(channel_rows);
@@ -123,7 +117,7 @@ impl<E: Element> Kernel for Job<'_, E> {
                     if self.causal && keys.end > first + 1 {
                         mask::<V>(scores, keys.clone(), first);
                     }
-                    softmax::<V, E>(scores, keys.len(), self.scale * std::f32::consts::LOG2_E, state);
+                    softmax::<V, W>(scores, keys.len(), self.scale * std::f32::consts::LOG2_E, state);
                     match self.packed.depth {
                         Some(_) => self.values_on_unit::<V>(&keys, v, scores, sums, state),
                         None => self.values_on_vectors::<V>(&keys, v, scores, sums, state),
@@ -145,16 +139,16 @@ impl<E: Element> Kernel for Job<'_, E> {
 struct Zeros([f32; LANES]);
 static ZEROS: Zeros = Zeros([0.0; LANES]);
 
-impl<E: Element> Job<'_, E> {
+impl<E: Element, W: Element> Job<'_, E, W> {
     /// The scores of a block of keys.
     ///
     /// # Safety
     /// The processor must have the set of `V`; `k` is the packed block, `vectors` the packed queries of a tile, and `scores` have
     /// room for a block of keys.
     #[inline(always)]
-    unsafe fn keys_on_vectors<V: Simd>(&self, keys: &Range<usize>, k: &[E], vectors: *const E, scores: *mut f32) {
+    unsafe fn keys_on_vectors<V: Simd>(&self, keys: &Range<usize>, k: &[W], vectors: *const W, scores: *mut f32) {
         let Packed { steps, key_rows, .. } = *self.packed;
-        let (row_tile, tiles) = (key_rows * steps * E::PER_STEP, keys.len().div_ceil(key_rows));
+        let (row_tile, tiles) = (key_rows * steps * W::PER_STEP, keys.len().div_ceil(key_rows));
         let product =
             Product { rows: k.as_ptr(), row_tile, tiles, vectors, steps, sums: scores, shrink: std::ptr::null() };
         // SAFETY: passed on from the caller.
@@ -169,7 +163,7 @@ impl<E: Element> Job<'_, E> {
     unsafe fn values_on_vectors<V: Simd>(
         &self,
         keys: &Range<usize>,
-        v: &[E],
+        v: &[W],
         scores: *mut f32,
         sums: *mut f32,
         state: &State,
@@ -179,8 +173,8 @@ impl<E: Element> Job<'_, E> {
             rows: v.as_ptr(),
             row_tile: channel_rows * KEYS,
             tiles: head_size.div_ceil(channel_rows),
-            vectors: scores.cast_const().cast::<E>(),
-            steps: keys.len().div_ceil(E::PER_STEP),
+            vectors: scores.cast_const().cast::<W>(),
+            steps: keys.len().div_ceil(W::PER_STEP),
             sums,
             shrink: state.shrink.as_ptr(),
         };
@@ -192,9 +186,9 @@ impl<E: Element> Job<'_, E> {
     ///
     /// # Safety
     /// As there; the processor has the unit.
-    unsafe fn keys_on_unit(&self, depth: Depth, keys: &Range<usize>, k: &[E], vectors: *const E, scores: *mut f32) {
+    unsafe fn keys_on_unit(&self, depth: Depth, keys: &Range<usize>, k: &[W], vectors: *const W, scores: *mut f32) {
         let step = self.packed.key_step();
-        let parts: Vec<usize> = (0..depth.parts).map(|part| part * matrix::DEPTH * size_of::<E>()).collect();
+        let parts: Vec<usize> = (0..depth.parts).map(|part| part * matrix::DEPTH * size_of::<W>()).collect();
         let pairs = pairs(k.as_ptr(), step, keys.len().div_ceil(matrix::ROWS), scores, Some(ZEROS.0.as_ptr()));
         // SAFETY: the packed block holds whole tiles of keys, and the scores room for them.
         unsafe { on_unit(&pairs, step, &parts, depth.part, vectors, 0) };
@@ -208,7 +202,7 @@ impl<E: Element> Job<'_, E> {
     unsafe fn values_on_unit<V: Simd>(
         &self,
         keys: &Range<usize>,
-        v: &[E],
+        v: &[W],
         scores: *mut f32,
         sums: *mut f32,
         state: &State,
@@ -226,14 +220,14 @@ impl<E: Element> Job<'_, E> {
                 }
             }
             // Probabilities of keys that are not there meet values that are zero, and must be numbers.
-            for step in keys.len().div_ceil(E::PER_STEP)..parts * matrix::DEPTH / E::PER_STEP {
+            for step in keys.len().div_ceil(W::PER_STEP)..parts * matrix::DEPTH / W::PER_STEP {
                 for v in 0..VECTORS {
                     V::splat(0.0).store(scores.add(step * lanes + v * V::LANES));
                 }
             }
-            let parts: Vec<usize> = (0..parts).map(|part| part * matrix::DEPTH * size_of::<E>()).collect();
+            let parts: Vec<usize> = (0..parts).map(|part| part * matrix::DEPTH * size_of::<W>()).collect();
             let pairs = pairs(v.as_ptr(), KEYS, tiles, sums, None);
-            on_unit(&pairs, KEYS, &parts, matrix::DEPTH, scores.cast_const().cast::<E>(), lanes);
+            on_unit(&pairs, KEYS, &parts, matrix::DEPTH, scores.cast_const().cast::<W>(), lanes);
         }
     }
 
@@ -274,7 +268,7 @@ impl<E: Element> Job<'_, E> {
 }
 
 /// Pairs of tiles of rows that lie one behind the other. Without a start, sums go on from what they are.
-fn pairs<E>(rows: *const E, step: usize, tiles: usize, sums: *mut f32, start: Option<*const f32>) -> Vec<Pair> {
+fn pairs<W>(rows: *const W, step: usize, tiles: usize, sums: *mut f32, start: Option<*const f32>) -> Vec<Pair> {
     let of = |tile: usize| {
         let sums = sums.wrapping_add(tile * matrix::ROWS * LANES);
         (rows.wrapping_add(tile * matrix::ROWS * step).cast(), start.unwrap_or(sums), sums)
@@ -284,7 +278,7 @@ fn pairs<E>(rows: *const E, step: usize, tiles: usize, sums: *mut f32, start: Op
 
 /// # Safety
 /// As [`matrix::Product::run`], for whole tiles and two vectors of queries.
-unsafe fn on_unit<E>(pairs: &[Pair], step: usize, parts: &[usize], part: usize, vectors: *const E, apart: usize) {
+unsafe fn on_unit<W>(pairs: &[Pair], step: usize, parts: &[usize], part: usize, vectors: *const W, apart: usize) {
     let (rows, weights) = (matrix::ROWS, vectors.cast());
     let product = matrix::Product { pairs, rows, step, parts, part, weights, vectors: VECTORS, apart, next: None };
     // SAFETY: passed on from the caller.
@@ -312,13 +306,13 @@ unsafe fn mask<V: Simd>(scores: *mut f32, keys: Range<usize>, first: usize) {
     }
 }
 
-/// Turns a block's scores into 2^(score * factor - largest), in place, as steps of `E`, and goes on with the sums.
+/// Turns a block's scores into 2^(score * factor - largest), in place, as steps of `W`, and goes on with the sums.
 ///
 /// # Safety
 /// The processor must have the set of `V`; `scores` must hold a line of `VECTORS` vectors per key.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-unsafe fn softmax<V: Simd, E: Element>(scores: *mut f32, keys: usize, factor: f32, state: &mut State) {
+unsafe fn softmax<V: Simd, W: Element>(scores: *mut f32, keys: usize, factor: f32, state: &mut State) {
     let lanes = VECTORS * V::LANES;
     // SAFETY: passed on from the caller. A step of probabilities takes as many bytes as one line of scores, and is written
     // after the lines that it is made of have been read.
@@ -336,32 +330,32 @@ unsafe fn softmax<V: Simd, E: Element>(scores: *mut f32, keys: usize, factor: f3
             let before = V::load(at);
             largest[v] = largest[v].mul(factor).max(before);
             largest[v].store(at);
-            let shrink = exponential::<V, E>(before.sub(largest[v]));
+            let shrink = exponential::<V, W>(before.sub(largest[v]));
             shrink.store(state.shrink.as_mut_ptr().add(v * V::LANES));
             sums[v] = V::load(state.sum.as_ptr().add(v * V::LANES)).mul(shrink);
             largest[v] = V::splat(0.0).sub(largest[v]);
         }
-        let probabilities: *mut E = scores.cast();
-        let whole = keys - keys % E::PER_STEP;
-        for key in (0..whole).step_by(E::PER_STEP) {
+        let probabilities: *mut W = scores.cast();
+        let whole = keys - keys % W::PER_STEP;
+        for key in (0..whole).step_by(W::PER_STEP) {
             for v in 0..VECTORS {
                 let at = scores.cast_const().add(key * lanes + v * V::LANES);
-                let one = exponential::<V, E>(V::load(at).fma(factor, largest[v]));
+                let one = exponential::<V, W>(V::load(at).fma(factor, largest[v]));
                 sums[v] = sums[v].add(one);
                 let mut two = one;
-                if E::PER_STEP == 2 {
-                    two = exponential::<V, E>(V::load(at.add(lanes)).fma(factor, largest[v]));
+                if W::PER_STEP == 2 {
+                    two = exponential::<V, W>(V::load(at.add(lanes)).fma(factor, largest[v]));
                     sums[v] = sums[v].add(two);
                 }
-                E::store_step(one, two, probabilities.add(key * lanes + v * V::LANES * E::PER_STEP));
+                W::store_step(one, two, probabilities.add(key * lanes + v * V::LANES * W::PER_STEP));
             }
         }
         if whole < keys {
             for v in 0..VECTORS {
                 let one =
-                    exponential::<V, E>(V::load(scores.add(whole * lanes + v * V::LANES)).fma(factor, largest[v]));
+                    exponential::<V, W>(V::load(scores.add(whole * lanes + v * V::LANES)).fma(factor, largest[v]));
                 sums[v] = sums[v].add(one);
-                E::store_step(one, V::splat(0.0), probabilities.add(whole * lanes + v * V::LANES * E::PER_STEP));
+                W::store_step(one, V::splat(0.0), probabilities.add(whole * lanes + v * V::LANES * W::PER_STEP));
             }
         }
         for v in 0..VECTORS {
@@ -370,25 +364,25 @@ unsafe fn softmax<V: Simd, E: Element>(scores: *mut f32, keys: usize, factor: f3
     }
 }
 
-/// 2^x, as exactly as a probability in `E` deserves.
+/// 2^x, as exactly as a probability in `W` deserves.
 ///
 /// # Safety
 /// The processor must have the set of `V`.
 #[inline(always)]
-unsafe fn exponential<V: Simd, E: Element>(x: V) -> V {
+unsafe fn exponential<V: Simd, W: Element>(x: V) -> V {
     // SAFETY: passed on from the caller.
-    unsafe { if E::PER_STEP == 1 { math::exp2::<V, false>(x) } else { math::exp2::<V, true>(x) } }
+    unsafe { if W::PER_STEP == 1 { math::exp2::<V, false>(x) } else { math::exp2::<V, true>(x) } }
 }
 
 /// A product of packed rows with vectors of queries.
-struct Product<E> {
+struct Product<W> {
     /// Per tile of rows: for each step, that step of each row.
-    rows: *const E,
+    rows: *const W,
     /// Values of a tile of rows.
     row_tile: usize,
     tiles: usize,
     /// Per step `VECTORS` vectors.
-    vectors: *const E,
+    vectors: *const W,
     steps: usize,
     /// `VECTORS` vectors per row.
     sums: *mut f32,
@@ -396,19 +390,19 @@ struct Product<E> {
     shrink: *const f32,
 }
 
-impl<E: Element> Product<E> {
+impl<W: Element> Product<W> {
     /// All tiles, of `rows` rows each.
     ///
     /// # Safety
-    /// The processor must have the set of `V`, `rows` must be one of its `Limits`, and the pointers as good as they say.
+    /// The processor must have the set of `V`, `rows` must be one of its `limits`, and the pointers as good as they say.
     #[inline(always)]
     unsafe fn run<V: Simd>(&self, rows: usize) {
-        let most = const { Limits::<V, E>::ROWS[0] };
+        let most = const { limits(V::REGISTERS)[0] };
         // SAFETY: passed on from the caller.
         unsafe {
-            if const { Limits::<V, E>::ROWS[0] == 12 } {
+            if const { limits(V::REGISTERS)[0] == 12 } {
                 if rows == most { self.tiles::<V, 12>() } else { self.tiles::<V, 8>() }
-            } else if const { Limits::<V, E>::ROWS[0] == 6 } && rows == most {
+            } else if const { limits(V::REGISTERS)[0] == 6 } && rows == most {
                 self.tiles::<V, 6>();
             } else {
                 self.tiles::<V, 4>();
@@ -439,18 +433,18 @@ impl<E: Element> Product<E> {
                 let mut rows = self.rows.add(tile * self.row_tile);
                 let mut vectors = self.vectors;
                 for _ in 0..self.steps {
-                    let mut factors = [E::step::<V>(vectors); VECTORS];
+                    let mut factors = [W::Alike::factor::<V>(vectors, 0); VECTORS];
                     for v in 1..VECTORS {
-                        factors[v] = E::step::<V>(vectors.add(v * V::LANES * E::PER_STEP));
+                        factors[v] = W::Alike::factor::<V>(vectors.add(v * V::LANES * W::PER_STEP), 0);
                     }
                     for p in 0..P {
-                        let value = E::splat::<V>(rows.add(p * E::PER_STEP));
+                        let value = W::Alike::value::<V>(rows.add(p * W::PER_STEP), 0);
                         for v in 0..VECTORS {
-                            sums[p][v] = E::mac(sums[p][v], value, factors[v]);
+                            sums[p][v] = W::Alike::mac(sums[p][v], value, factors[v]);
                         }
                     }
-                    rows = rows.add(P * E::PER_STEP);
-                    vectors = vectors.add(lanes * E::PER_STEP);
+                    rows = rows.add(P * W::PER_STEP);
+                    vectors = vectors.add(lanes * W::PER_STEP);
                 }
                 for p in 0..P {
                     for v in 0..VECTORS {

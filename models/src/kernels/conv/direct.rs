@@ -8,7 +8,9 @@ use super::multiply::{Pace, Product};
 use super::pack::{Block, Packed, Run};
 use super::{Conv, Input};
 use crate::kernels::Element;
+use crate::kernels::element::Multiply;
 use crate::kernels::isa::Kernel;
+use crate::kernels::room::with_room;
 use crate::kernels::simd::Simd;
 
 /// Most pixels of a job's block: their sums wait in memory while a piece of the weights is used.
@@ -27,9 +29,29 @@ pub(super) struct Job<'a, E, O> {
     pub(super) input: Input<E>,
     pub(super) finish: Finish<'a, O>,
     pub(super) pieces: &'a [Vec<Run>],
+    /// Values of a row of the input that has been widened.
+    pub(super) wide: usize,
     pub(super) blocks: Range<usize>,
     pub(super) columns: Range<usize>,
     pub(super) rows: Range<usize>,
+}
+
+/// Values of a row of widened input that so many columns of the output need.
+pub(super) fn wide_row<E>(conv: &Conv<E>, columns: usize) -> usize {
+    ((columns - 1) * conv.stride + conv.kernel) * conv.channels_in
+}
+
+impl<E: Element, O: Element> Job<'_, E, O> {
+    /// Does the work.
+    pub(super) fn start(self) {
+        let isa = self.conv.isa;
+        if isa.widens::<E>() {
+            let rows = (self.rows.len() - 1) * self.conv.stride + self.conv.kernel;
+            with_room(rows * self.wide * size_of::<f32>(), |room| isa.run(Widened { job: &self, to: room.cast() }));
+        } else {
+            isa.run(self);
+        }
+    }
 }
 
 impl<E: Element, O: Element> Kernel for Job<'_, E, O> {
@@ -38,29 +60,85 @@ impl<E: Element, O: Element> Kernel for Job<'_, E, O> {
     /// Relies on what `Conv::check` has made sure of.
     #[inline(always)]
     unsafe fn run<V: Simd>(self) {
-        for block in &self.packed.blocks[self.blocks.clone()] {
-            // SAFETY: passed on from the caller; the weights are packed for vectors of `V::LANES`.
-            unsafe {
-                match block.vectors {
-                    1 => self.block::<V, 1>(block),
-                    2 => self.block::<V, 2>(block),
-                    _ => self.block::<V, 3>(block),
-                }
-            }
+        // SAFETY: passed on from the caller.
+        unsafe { self.blocks::<V, E::Alike>(self.input) };
+    }
+}
+
+/// A job whose input is widened first, with room for it: what all blocks of channels use is widened once.
+struct Widened<'a, E, O> {
+    job: &'a Job<'a, E, O>,
+    to: *mut f32,
+}
+
+impl<E: Element, O: Element> Kernel for Widened<'_, E, O> {
+    type Out = ();
+
+    /// Relies on what `Conv::check` has made sure of.
+    #[inline(always)]
+    unsafe fn run<V: Simd>(self) {
+        let Self { job, to } = self;
+        let Job { conv, input, rows, columns, wide, .. } = job;
+        let (stride, channels) = (conv.stride, conv.channels_in);
+        let columns_in = (columns.len() - 1) * stride + conv.kernel;
+        let rows_in = (rows.len() - 1) * stride + conv.kernel;
+        for (y, x) in (0..rows_in).flat_map(|y| (0..columns_in).map(move |x| (y, x))) {
+            let (y_in, x_in) = (rows.start * stride + y, columns.start * stride + x);
+            let (from, to) = (input.start + y_in * input.row + x_in * input.pixel, y * wide + x * channels);
+            // SAFETY: this is the input of all patches, which `check` has found within the source; there is room for it.
+            unsafe { widen::<V, E>(input.data.add(from), self.to.add(to), channels) };
+        }
+        let before = (rows.start * wide + columns.start * channels) * stride;
+        let input = Input { data: to.cast_const().wrapping_sub(before), start: 0, row: *wide, pixel: channels };
+        // SAFETY: passed on from the caller; the first value that is read is the first that has been written.
+        unsafe { job.blocks::<V, E::Widened>(input) };
+    }
+}
+
+/// # Safety
+/// Both must be good for so many values; the processor must have the set of `V`.
+#[inline(always)]
+unsafe fn widen<V: Simd, E: Element>(from: *const E, to: *mut f32, count: usize) {
+    let whole = count - count % V::LANES;
+    // SAFETY: passed on from the caller.
+    unsafe {
+        for at in (0..whole).step_by(V::LANES) {
+            E::load::<V>(from.add(at)).store(to.add(at));
+        }
+        for at in whole..count {
+            to.add(at).write((*from.add(at)).to_f32());
         }
     }
 }
 
 impl<E: Element, O: Element> Job<'_, E, O> {
+    /// All blocks of channels.
+    ///
+    /// # Safety
+    /// As `run`; all patches of the job must lie within the input.
+    #[inline(always)]
+    unsafe fn blocks<V: Simd, M: Multiply<Packed = E>>(&self, input: Input<M::Input>) {
+        for block in &self.packed.blocks[self.blocks.clone()] {
+            // SAFETY: passed on from the caller; the weights are packed for vectors of `V::LANES`.
+            unsafe {
+                match block.vectors {
+                    1 => self.block::<V, M, 1>(block, input),
+                    2 => self.block::<V, M, 2>(block, input),
+                    _ => self.block::<V, M, 3>(block, input),
+                }
+            }
+        }
+    }
+
     /// All pixels of one block of channels.
     ///
     /// # Safety
     /// As `run`; `NV` must be the block's vectors.
     #[inline(always)]
-    unsafe fn block<V: Simd, const NV: usize>(&self, block: &Block) {
+    unsafe fn block<V: Simd, M: Multiply<Packed = E>, const NV: usize>(&self, block: &Block, source: Input<M::Input>) {
         let mut sums = MaybeUninit::<Sums>::uninit();
         let sums: *mut f32 = sums.as_mut_ptr().cast();
-        let (stride, source, width) = (self.conv.stride, &self.input, NV * V::LANES);
+        let (stride, width) = (self.conv.stride, NV * V::LANES);
         let pace = Pace::new::<E>(width * E::PER_STEP, self.rows.len() * self.columns.len());
         let mut steps = 0;
         for (index, runs) in self.pieces.iter().enumerate() {
@@ -85,11 +163,13 @@ impl<E: Element, O: Element> Job<'_, E, O> {
                         } else {
                             (sums.cast_const(), width)
                         };
-                        let product = Product {
+                        let product = Product::<M> {
                             from,
                             apart,
                             sums,
-                            input: source.data.add(source.start + (y * source.row + x * source.pixel) * stride),
+                            input: source
+                                .data
+                                .wrapping_add(source.start + (y * source.row + x * source.pixel) * stride),
                             runs,
                             step: stride * source.pixel,
                             weights,

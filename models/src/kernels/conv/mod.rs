@@ -301,7 +301,8 @@ impl<E: Element> Conv<E> {
         if self.fast {
             let before = (usize::from(source.odd.0), usize::from(source.odd.1));
             let tiles = ((place.width + before.0).div_ceil(2), (place.height + before.1).div_ceil(2));
-            self.each(tiles, winograd::most_tiles::<E>(self.channels_in), 1, |blocks, columns, rows| {
+            let bytes = if self.isa.widens::<E>() { size_of::<f32>() } else { size_of::<E>() };
+            self.each(tiles, winograd::most_tiles(self.channels_in, bytes), 1, |blocks, columns, rows| {
                 winograd::Job { conv: self, packed, input, before, finish, blocks, columns, rows }.start();
             });
         } else if self.isa.has_tiles::<E>() {
@@ -310,9 +311,12 @@ impl<E: Element> Conv<E> {
                 self.isa.run(tiled::Job { conv: self, packed, input, finish, pieces: &pieces, blocks, columns, rows });
             });
         } else {
-            let pieces = packed.pieces(self.kernel, source);
+            let wide = direct::wide_row(self, part(place.width, direct::PIXELS, 1));
+            let (row, pixel) =
+                if self.isa.widens::<E>() { (wide, self.channels_in) } else { (source.row, source.pixel) };
+            let pieces = &packed.pieces(self.kernel, row, pixel);
             self.each((place.width, place.height), direct::PIXELS, 1, |blocks, columns, rows| {
-                self.isa.run(direct::Job { conv: self, packed, input, finish, pieces: &pieces, blocks, columns, rows });
+                direct::Job { conv: self, packed, input, finish, pieces, wide, blocks, columns, rows }.start();
             });
         }
     }
@@ -326,7 +330,7 @@ impl<E: Element> Conv<E> {
         grain: usize,
         job: impl Fn(Range<usize>, Range<usize>, Range<usize>) + Sync,
     ) {
-        let columns = width.div_ceil(width.div_ceil(most)).next_multiple_of(grain).min(width);
+        let columns = part(width, most, grain);
         let (across, threads) = (width.div_ceil(columns), rayon::current_num_threads());
         let rows = (most / columns).min(height.div_ceil(threads)).max(1);
         // Somewhat fewer where the threads are done together then.
@@ -380,6 +384,11 @@ impl<E: Element> Conv<E> {
             assert!(within(&at, channels, base.len()), "residual outside its map");
         }
     }
+}
+
+/// Columns of a job: a part of the width that is at most so many, and a multiple of `grain` but for the last one.
+fn part(width: usize, most: usize, grain: usize) -> usize {
+    width.div_ceil(width.div_ceil(most)).next_multiple_of(grain).min(width)
 }
 
 /// The rows of weights that are there already.

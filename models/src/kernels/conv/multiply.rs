@@ -1,24 +1,24 @@
 //! The product that all convolutions end in.
 
 use super::pack::Run;
-use crate::kernels::Element;
+use crate::kernels::element::Multiply;
+use crate::kernels::element::sealed::Format;
 use crate::kernels::simd::Simd;
 
 /// Sums of products: for some neighbouring pixels and the channels of one block, what lies in some runs of the input times the
 /// packed weights.
-#[derive(Clone, Copy)]
-pub(super) struct Product<'a, E> {
+pub(super) struct Product<'a, M: Multiply> {
     /// Where the sums start from, and how far it is from one pixel to the next there.
     pub(super) from: *const f32,
     pub(super) apart: usize,
     /// Where the sums go: `NV` vectors for each pixel, side by side.
     pub(super) sums: *mut f32,
     /// What of the input is multiplied, from the first pixel's value on, and how far it is to the next pixel.
-    pub(super) input: *const E,
+    pub(super) input: *const M::Input,
     pub(super) runs: &'a [Run],
     pub(super) step: usize,
     /// For each step of the runs `NV` vectors.
-    pub(super) weights: *const E,
+    pub(super) weights: *const M::Packed,
     /// What is wanted next: it comes in from memory at this pace meanwhile.
     pub(super) next: *const u8,
     pub(super) pace: Pace,
@@ -45,10 +45,10 @@ impl Pace {
     }
 }
 
-/// Most pixels of a register tile: their sums, the weights of a step and one value have to fit into the registers. A few
-/// sizes are enough, and all of them are even.
-const fn tile_pixels(registers: usize, step_registers: usize, vectors: usize) -> usize {
-    match (registers - step_registers * (vectors + 1)) / vectors {
+/// Most pixels of a register tile: their sums, the weights of a step, as they come and a part of them, and one value have to fit
+/// into the registers. A few sizes are enough, and all of them are even.
+const fn tile_pixels(registers: usize, vectors: usize, parts: usize) -> usize {
+    match (registers - (parts * vectors + 1)) / vectors {
         12.. => 12,
         8.. => 8,
         6.. => 6,
@@ -57,14 +57,7 @@ const fn tile_pixels(registers: usize, step_registers: usize, vectors: usize) ->
     }
 }
 
-/// The size of register tiles.
-struct Limits<V, E, const NV: usize>(std::marker::PhantomData<(V, E)>);
-
-impl<V: Simd, E: Element, const NV: usize> Limits<V, E, NV> {
-    const MOST: usize = tile_pixels(V::REGISTERS, if E::PER_STEP == 1 { 1 } else { V::PAIR_REGISTERS }, NV);
-}
-
-impl<E: Element> Product<'_, E> {
+impl<M: Multiply> Product<'_, M> {
     /// Computes as many of the `left` pixels as fit into the registers; returns how many.
     ///
     /// # Safety
@@ -72,20 +65,20 @@ impl<E: Element> Product<'_, E> {
     /// set of `V`.
     #[inline(always)]
     pub(super) unsafe fn some<V: Simd, const NV: usize>(self, left: usize) -> usize {
-        let most = const { Limits::<V, E, NV>::MOST };
+        let most = const { tile_pixels(V::REGISTERS, NV, M::PARTS) };
         // SAFETY: passed on from the caller.
         unsafe {
             // Sixteen are better shared out evenly.
-            if const { Limits::<V, E, NV>::MOST >= 12 } && left >= most && left != 16 {
+            if const { tile_pixels(V::REGISTERS, NV, M::PARTS) >= 12 } && left >= most && left != 16 {
                 self.pixels::<V, 12, NV>();
                 12
-            } else if const { Limits::<V, E, NV>::MOST >= 8 } && left >= 8 {
+            } else if const { tile_pixels(V::REGISTERS, NV, M::PARTS) >= 8 } && left >= 8 {
                 self.pixels::<V, 8, NV>();
                 8
-            } else if const { Limits::<V, E, NV>::MOST == 6 } && left >= 6 {
+            } else if const { tile_pixels(V::REGISTERS, NV, M::PARTS) == 6 } && left >= 6 {
                 self.pixels::<V, 6, NV>();
                 6
-            } else if const { Limits::<V, E, NV>::MOST >= 4 } && left >= 4 {
+            } else if const { tile_pixels(V::REGISTERS, NV, M::PARTS) >= 4 } && left >= 4 {
                 self.pixels::<V, 4, NV>();
                 4
             } else if left >= 2 {
@@ -107,7 +100,7 @@ impl<E: Element> Product<'_, E> {
     #[inline(always)]
     #[allow(clippy::needless_range_loop)]
     unsafe fn pixels<V: Simd, const P: usize, const NV: usize>(self) {
-        let (line, width) = (NV * V::LANES * E::PER_STEP, NV * V::LANES);
+        let (line, width) = (NV * V::LANES * M::Packed::PER_STEP, NV * V::LANES);
         // SAFETY: the caller vouches for all that is read and written.
         unsafe {
             let mut sums = [[V::splat(0.0); NV]; P];
@@ -124,17 +117,19 @@ impl<E: Element> Product<'_, E> {
                 for _ in 0..run.steps {
                     V::prefetch(next);
                     next = next.wrapping_add(hop);
-                    let mut factors = [E::splat::<V>(from); NV];
-                    for v in 0..NV {
-                        factors[v] = E::step::<V>(w.add(v * V::LANES * E::PER_STEP));
-                    }
-                    for p in 0..P {
-                        let value = E::splat::<V>(from.add(p * self.step));
+                    for part in 0..M::PARTS {
+                        let mut factors = [V::splat(0.0); NV];
                         for v in 0..NV {
-                            sums[p][v] = E::mac(sums[p][v], value, factors[v]);
+                            factors[v] = M::factor(w.add(v * V::LANES * M::Packed::PER_STEP), part);
+                        }
+                        for p in 0..P {
+                            let value: V = M::value(from.add(p * self.step), part);
+                            for v in 0..NV {
+                                sums[p][v] = M::mac(sums[p][v], value, factors[v]);
+                            }
                         }
                     }
-                    from = from.add(E::PER_STEP);
+                    from = from.add(M::Packed::PER_STEP);
                     w = w.add(line);
                 }
             }

@@ -142,8 +142,8 @@ impl<E: Element> Packed<E> {
         all.chunks(most).map(<[usize]>::to_vec).collect()
     }
 
-    /// The patch as runs of the source, cut into pieces whose weights fit the cache.
-    pub(super) fn pieces(&self, kernel: usize, source: &Source<'_, E>) -> Vec<Vec<Run>> {
+    /// The patch as runs of a map whose rows and pixels lie so far apart, cut into pieces whose weights fit the cache.
+    pub(super) fn pieces(&self, kernel: usize, row: usize, pixel: usize) -> Vec<Vec<Run>> {
         let channels_in = self.depth.padded();
         let steps = channels_in / E::PER_STEP;
         let widest = self.blocks.iter().map(|block| block.vectors).max().unwrap_or(1);
@@ -153,10 +153,10 @@ impl<E: Element> Packed<E> {
         let most = total.div_ceil(total.div_ceil(most).max(1)).max(1);
 
         // Pixels that lie side by side make one run of a row.
-        let (across, along) = if source.pixel == channels_in { (1, kernel * steps) } else { (kernel, steps) };
+        let (across, along) = if pixel == channels_in { (1, kernel * steps) } else { (kernel, steps) };
         let (mut pieces, mut piece, mut room) = (vec![], vec![], most);
         for (ky, kx) in (0..kernel).flat_map(|ky| (0..across).map(move |kx| (ky, kx))) {
-            let (mut offset, mut left) = (ky * source.row + kx * source.pixel, along);
+            let (mut offset, mut left) = (ky * row + kx * pixel, along);
             while left > 0 {
                 let steps = left.min(room);
                 piece.push(Run { offset, steps });

@@ -9,7 +9,6 @@
 //! and a pixel uses only those of the 16 sums that do not know what lies beyond its own 3x3 patch. So tiled results equal
 //! untiled ones bit for bit here as well.
 
-use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -18,7 +17,10 @@ use super::multiply::{Pace, Product};
 use super::pack::{Block, Packed, Run};
 use super::{Conv, Input};
 use crate::kernels::Element;
+use crate::kernels::element::Multiply;
+use crate::kernels::element::sealed::Format;
 use crate::kernels::isa::Kernel;
+use crate::kernels::room::{self, with_room};
 use crate::kernels::simd::Simd;
 
 /// Places of a transformed patch.
@@ -30,9 +32,6 @@ const BYTES: usize = 256 << 10;
 
 /// Tiles that are transformed together, so that what is written stays in the first-level cache.
 const GROUP: usize = 8;
-
-/// Values that fill a line of the cache, in f32.
-const LINE: usize = 16;
 
 /// The weights of all transformed places of the nine weights of filters, `G g G^T`, for many of them side by side.
 #[inline(always)]
@@ -58,9 +57,9 @@ pub(super) fn transform<const N: usize>(filters: &[[f32; N]; 9], points: &mut [[
     }
 }
 
-/// Most tiles of a job of a convolution of so many channels.
-pub(super) fn most_tiles<E>(channels_in: usize) -> usize {
-    let fit = BYTES / (POINTS * channels_in * size_of::<E>());
+/// Most tiles of a job of a convolution of so many channels, of which each value takes so many bytes.
+pub(super) fn most_tiles(channels_in: usize, bytes: usize) -> usize {
+    let fit = BYTES / (POINTS * channels_in * bytes);
     // The register tiles are of twelve pixels at most.
     (fit / 12 * 12).clamp(12, TILES)
 }
@@ -85,48 +84,37 @@ struct Layout {
     sums: usize,
 }
 
-/// A line of the cache.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line {
-    _values: [f32; LINE],
-}
-
-thread_local! {
-    static ROOM: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-}
-
 impl<E: Element, O: Element> Job<'_, E, O> {
     /// Does the work, with room that the thread keeps for the next job.
     pub(super) fn start(self) {
+        if self.conv.isa.widens::<E>() { self.work::<E::Widened>() } else { self.work::<E::Alike>() }
+    }
+
+    fn work<M: Multiply<Packed = E>>(self) {
         let tiles = self.columns.len() * self.rows.len();
-        let lines = |values: usize, size: usize| (values * size).div_ceil(size_of::<Line>()) + 1;
-        let widest = self.packed.blocks.iter().map(|block| block.vectors * self.conv.isa.lanes()).max().unwrap_or(0);
         // One line more between the places, or they would fall into few sets of the cache.
-        let patches = lines(tiles * self.conv.channels_in, size_of::<E>());
-        let sums = lines(tiles * widest, size_of::<f32>());
-        let layout = Layout { patches: patches * size_of::<Line>() / size_of::<E>(), sums: sums * LINE };
-        ROOM.with_borrow_mut(|room| {
-            if room.len() < POINTS * (patches + sums) {
-                room.resize(POINTS * (patches + sums), Line { _values: [0.0; LINE] });
-            }
-            let first = room.as_mut_ptr();
-            // SAFETY: the sums lie behind the patches, within the room.
-            let behind = unsafe { first.add(POINTS * patches) };
-            self.conv.isa.run(Work { job: &self, layout, patches: first.cast(), sums: behind.cast() });
+        let bytes = |values: usize, size: usize| ((values * size).div_ceil(room::LINE) + 1) * room::LINE;
+        let widest = self.packed.blocks.iter().map(|block| block.vectors * self.conv.isa.lanes()).max().unwrap_or(0);
+        let patches = bytes(tiles * self.conv.channels_in, size_of::<M::Input>());
+        let sums = bytes(tiles * widest, size_of::<f32>());
+        let layout = Layout { patches: patches / size_of::<M::Input>(), sums: sums / size_of::<f32>() };
+        with_room(POINTS * (patches + sums), |room| {
+            // The sums lie behind the patches.
+            let behind = room.wrapping_add(POINTS * patches);
+            self.conv.isa.run(Work::<_, _, M> { job: &self, layout, patches: room.cast(), sums: behind.cast() });
         });
     }
 }
 
 /// A job with its room.
-struct Work<'a, E, O> {
+struct Work<'a, E, O, M: Multiply> {
     job: &'a Job<'a, E, O>,
     layout: Layout,
-    patches: *mut E,
+    patches: *mut M::Input,
     sums: *mut f32,
 }
 
-impl<E: Element, O: Element> Kernel for Work<'_, E, O> {
+impl<E: Element, O: Element, M: Multiply<Packed = E>> Kernel for Work<'_, E, O, M> {
     type Out = ();
 
     /// Relies on what `Conv::check` has made sure of.
@@ -147,7 +135,7 @@ impl<E: Element, O: Element> Kernel for Work<'_, E, O> {
     }
 }
 
-impl<E: Element, O: Element> Work<'_, E, O> {
+impl<E: Element, O: Element, M: Multiply<Packed = E>> Work<'_, E, O, M> {
     /// Groups of tiles that lie side by side: the number of the first one, its column and row, and how many.
     #[inline(always)]
     fn groups(&self) -> impl Iterator<Item = (usize, usize, usize, usize)> {
@@ -182,10 +170,10 @@ impl<E: Element, O: Element> Work<'_, E, O> {
                         for i in 0..4 {
                             let (a, b, c, d) = (left[0][i], left[1][i], right[0][i], right[1][i]);
                             let to = to.add(4 * i * plane);
-                            E::store(a.sub(c), to);
-                            E::store(b.add(c), to.add(plane));
-                            E::store(c.sub(b), to.add(2 * plane));
-                            E::store(b.sub(d), to.add(3 * plane));
+                            M::Input::store(a.sub(c), to);
+                            M::Input::store(b.add(c), to.add(plane));
+                            M::Input::store(c.sub(b), to.add(2 * plane));
+                            M::Input::store(b.sub(d), to.add(3 * plane));
                         }
                         left = right;
                     }
@@ -241,7 +229,7 @@ impl<E: Element, O: Element> Work<'_, E, O> {
             while tile < tiles {
                 // SAFETY: the room holds all tiles at all places; the weights hold NV vectors of steps per step of each place.
                 unsafe {
-                    let product = Product {
+                    let product = Product::<M> {
                         from: ZEROS.as_ptr(),
                         apart: 0,
                         sums: self.sums.add(point * self.layout.sums + tile * width),

@@ -24,8 +24,8 @@ pub trait Simd: Copy {
     const LANES: usize;
     /// Vector registers.
     const REGISTERS: usize;
-    /// Registers that one value of `Pairs` takes.
-    const PAIR_REGISTERS: usize;
+    /// Whether `dot` is one instruction.
+    const DOTS: bool = false;
 
     /// Has a line of memory brought into the caches. Any address will do.
     unsafe fn prefetch(_address: *const u8) {}
@@ -63,19 +63,49 @@ pub trait Simd: Copy {
     /// `self * 2^n`, n being the lowest bits of the bit pattern of `n`; the product must be a normal number.
     unsafe fn scale(self, n: Self) -> Self;
 
-    /// A pair of bf16 in each lane.
-    type Pairs: Copy;
-    /// The same pair in each lane.
-    /// # Safety
-    /// `from` must be readable for 2 values.
-    unsafe fn splat_pairs(from: *const bf16) -> Self::Pairs;
-    /// # Safety
-    /// `from` must be readable for 2 * `LANES` values.
-    unsafe fn load_pairs(from: *const bf16) -> Self::Pairs;
+    /// The first values of pairs of bf16, widened; the bits of each lane are a pair, here and below.
+    unsafe fn first(self) -> Self;
+    /// The second values of pairs, widened.
+    unsafe fn second(self) -> Self;
     /// Rounds `self` and `second` as `store_bf16` does, finite as they are, and stores pairs of their lanes.
     /// # Safety
     /// `to` must be writable for 2 * `LANES` values.
-    unsafe fn store_pairs(self, second: Self, to: *mut bf16);
-    /// `self` plus, in each lane, the products of the first and of the second values of `a` and `b`.
-    unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self;
+    #[inline(always)]
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
+        // SAFETY: passed on from the caller.
+        unsafe { store_pairs(self, second, to) }
+    }
+    /// `self` plus, in each lane, the products of the first and of the second values of the pairs `a` and `b`.
+    #[inline(always)]
+    unsafe fn dot(self, a: Self, b: Self) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { dot(self, a, b) }
+    }
+}
+
+/// [`Simd::store_pairs`] where there is nothing better.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn store_pairs<V: Simd>(first: V, second: V, to: *mut bf16) {
+    let mut halves = [[bf16::ZERO; 16]; 2];
+    // SAFETY: 16 values are enough for any vector; the rest is passed on from the caller.
+    unsafe {
+        first.store_bf16(halves[0].as_mut_ptr());
+        second.store_bf16(halves[1].as_mut_ptr());
+        for (lane, (one, two)) in halves[0].into_iter().zip(halves[1]).enumerate().take(V::LANES) {
+            to.cast::<[bf16; 2]>().add(lane).write_unaligned([one, two]);
+        }
+    }
+}
+
+/// [`Simd::dot`] where it is no instruction.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn dot<V: Simd>(sum: V, a: V, b: V) -> V {
+    // SAFETY: passed on from the caller.
+    unsafe { a.second().fma(b.second(), a.first().fma(b.first(), sum)) }
 }

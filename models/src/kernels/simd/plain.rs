@@ -21,7 +21,6 @@ impl Plain {
 impl Simd for Plain {
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
-    const PAIR_REGISTERS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
@@ -81,26 +80,13 @@ impl Simd for Plain {
         self.map2(n, |a, n| f32::from_bits(a.to_bits().wrapping_add(n.to_bits() << 23)))
     }
 
-    type Pairs = (Self, Self);
-
     #[inline(always)]
-    unsafe fn splat_pairs(from: *const bf16) -> Self::Pairs {
-        let [a, b] = unsafe { from.cast::<[bf16; 2]>().read_unaligned() };
-        (Self([widen(a); 8]), Self([widen(b); 8]))
+    unsafe fn first(self) -> Self {
+        Self(self.0.map(|pair| f32::from_bits(pair.to_bits() << 16)))
     }
     #[inline(always)]
-    unsafe fn load_pairs(from: *const bf16) -> Self::Pairs {
-        let pairs = unsafe { from.cast::<[[bf16; 2]; 8]>().read_unaligned() };
-        (Self(pairs.map(|[a, _]| widen(a))), Self(pairs.map(|[_, b]| widen(b))))
-    }
-    #[inline(always)]
-    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
-        let pairs: [[bf16; 2]; 8] = std::array::from_fn(|i| [self.0[i], second.0[i]].map(bf16::from_f32));
-        unsafe { to.cast::<[[bf16; 2]; 8]>().write_unaligned(pairs) }
-    }
-    #[inline(always)]
-    unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self {
-        unsafe { a.1.fma(b.1, a.0.fma(b.0, self)) }
+    unsafe fn second(self) -> Self {
+        Self(self.0.map(|pair| f32::from_bits(pair.to_bits() & 0xffff_0000)))
     }
 }
 

@@ -74,7 +74,6 @@ macro_rules! arithmetic {
 impl Simd for Avx2 {
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
-    const PAIR_REGISTERS: usize = 2;
 
     arithmetic!(
         _mm256_set1_ps,
@@ -116,44 +115,16 @@ impl Simd for Avx2 {
         }
     }
 
-    type Pairs = (Self, Self);
-
     #[inline(always)]
-    unsafe fn splat_pairs(from: *const bf16) -> Self::Pairs {
-        unsafe { split256(_mm256_set1_epi32(from.cast::<i32>().read_unaligned())) }
+    unsafe fn first(self) -> Self {
+        unsafe { Self(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0)))) }
     }
     #[inline(always)]
-    unsafe fn load_pairs(from: *const bf16) -> Self::Pairs {
-        unsafe { split256(_mm256_loadu_si256(from.cast())) }
-    }
-    #[inline(always)]
-    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
+    unsafe fn second(self) -> Self {
         unsafe {
-            let round = |v: Self| {
-                let bits = _mm256_castps_si256(v.0);
-                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-                _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)))
-            };
-            let low = _mm256_srli_epi32::<16>(round(self));
-            _mm256_storeu_si256(to.cast(), _mm256_blend_epi16::<0b1010_1010>(low, round(second)));
+            let upper = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+            Self(_mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(self.0), upper)))
         }
-    }
-    #[inline(always)]
-    unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self {
-        unsafe { a.1.fma(b.1, a.0.fma(b.0, self)) }
-    }
-}
-
-/// The first and the second values of pairs, widened.
-///
-/// # Safety
-/// The processor must have AVX2.
-#[inline(always)]
-unsafe fn split256(pairs: __m256i) -> (Avx2, Avx2) {
-    // SAFETY: passed on from the caller.
-    unsafe {
-        let second = _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
-        (Avx2(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))), Avx2(_mm256_castsi256_ps(second)))
     }
 }
 
@@ -161,7 +132,7 @@ unsafe fn split256(pairs: __m256i) -> (Avx2, Avx2) {
 impl<const BF16: bool> Simd for Avx512<BF16> {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
-    const PAIR_REGISTERS: usize = if BF16 { 1 } else { 2 };
+    const DOTS: bool = BF16;
 
     arithmetic!(
         _mm512_set1_ps,
@@ -211,63 +182,42 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
 
-    // Two vectors where the processor cannot multiply pairs; else the first alone is used, as the pairs themselves.
-    type Pairs = (Self, Self);
-
     #[inline(always)]
-    unsafe fn splat_pairs(from: *const bf16) -> Self::Pairs {
-        unsafe { split512(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
+    unsafe fn first(self) -> Self {
+        unsafe { Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0)))) }
     }
     #[inline(always)]
-    unsafe fn load_pairs(from: *const bf16) -> Self::Pairs {
-        unsafe { split512(_mm512_loadu_si512(from.cast())) }
+    unsafe fn second(self) -> Self {
+        unsafe {
+            let upper = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+            Self(_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(self.0), upper)))
+        }
     }
     #[inline(always)]
     unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
         unsafe {
-            let pairs = if BF16 {
-                // SAFETY: both are 512 bits without meaning of their own.
-                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second.0, self.0));
-                // AVX512-BF16 comes with AVX-512BW.
-                let first = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
-                let second = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(halves));
-                _mm512_or_si512(first, _mm512_slli_epi32::<16>(second))
-            } else {
-                let round = |v: Self| {
-                    let bits = _mm512_castps_si512(v.0);
-                    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-                    _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)))
-                };
-                let second = _mm512_and_si512(round(second), _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
-                _mm512_or_si512(_mm512_srli_epi32::<16>(round(self)), second)
-            };
+            if !BF16 {
+                return super::store_pairs(self, second, to);
+            }
+            // SAFETY: both are 512 bits without meaning of their own.
+            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second.0, self.0));
+            // AVX512-BF16 comes with AVX-512BW.
+            let first = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
+            let second = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(halves));
+            let pairs = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
             _mm512_storeu_si512(to.cast(), pairs);
         }
     }
     #[inline(always)]
-    unsafe fn dot(self, a: Self::Pairs, b: Self::Pairs) -> Self {
+    unsafe fn dot(self, a: Self, b: Self) -> Self {
         unsafe {
             if BF16 {
                 // SAFETY: both are 512 bits without meaning of their own.
                 let pairs = |v: Self| std::mem::transmute::<__m512, __m512bh>(v.0);
-                Self(_mm512_dpbf16_ps(self.0, pairs(a.0), pairs(b.0)))
+                Self(_mm512_dpbf16_ps(self.0, pairs(a), pairs(b)))
             } else {
-                a.1.fma(b.1, a.0.fma(b.0, self))
+                super::dot(self, a, b)
             }
         }
-    }
-}
-
-/// The first and the second values of pairs, widened; with AVX512-BF16 the pairs themselves.
-///
-/// # Safety
-/// The processor must have AVX-512F.
-#[inline(always)]
-unsafe fn split512<const BF16: bool>(pairs: __m512i) -> (Avx512<BF16>, Avx512<BF16>) {
-    // SAFETY: passed on from the caller.
-    unsafe {
-        let first = if BF16 { pairs } else { _mm512_slli_epi32::<16>(pairs) };
-        let second = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
-        (Avx512(_mm512_castsi512_ps(first)), Avx512(_mm512_castsi512_ps(second)))
     }
 }
