@@ -26,9 +26,10 @@ use crate::kernels::simd::Simd;
 /// Places of a transformed patch.
 pub(super) const POINTS: usize = 16;
 
-/// Most tiles of a job, and about how many bytes of transformed input it may have: they stay in the second-level cache.
+/// Most tiles of a job, and about how many bytes of transformed input it may have. All weights go by once for each job, so many tiles
+/// pay even where not all of the input stays in the second-level cache.
 const TILES: usize = 48;
-const BYTES: usize = 256 << 10;
+const BYTES: usize = 2 << 20;
 
 /// Tiles that are transformed together, so that what is written stays in the first-level cache.
 const GROUP: usize = 8;
