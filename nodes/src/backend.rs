@@ -16,7 +16,7 @@ use std::{borrow::Cow, sync::Arc};
 #[serde(crate = "engine::serde")]
 #[schemars(crate = "engine::schemars")]
 pub enum Precision {
-    /// Bf16 where the processor is twice as fast with it, else F32; F32 on graphics processors.
+    /// Bf16 where the processor is twice as fast with it, and for networks of gigabytes, else F32; F32 on graphics processors.
     #[default]
     Auto,
     /// 32 bits.
@@ -32,6 +32,15 @@ impl Precision {
             Self::Auto => models::Precision::fastest(),
             Self::F32 => models::Precision::F32,
             Self::Bf16 => models::Precision::Bf16,
+        }
+    }
+
+    /// The same for networks with gigabytes of weights.
+    pub(crate) fn of_large(self) -> Self {
+        match (self, models::Precision::leanest()) {
+            (Self::Auto, models::Precision::Bf16) => Self::Bf16,
+            (Self::Auto, models::Precision::F32) => Self::F32,
+            (asked, _) => asked,
         }
     }
 
@@ -208,6 +217,12 @@ mod tests {
     fn what_is_no_number_becomes_black() {
         let image = Image::filled(Size::new(2, 1), &[f32::NAN, 0.5, f32::INFINITY]);
         assert_eq!(colours(&image).as_ref(), [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
+    }
+
+    /// The tests run on the processor.
+    #[test]
+    fn large_networks_take_half_the_memory_unless_told_otherwise() {
+        assert_eq!([Precision::Auto, Precision::Bf16, Precision::F32].map(|asked| asked.of_large().bytes()), [2, 2, 4]);
     }
 
     #[test]

@@ -108,6 +108,11 @@ engine::node! {
 }
 
 impl Redraw {
+    /// The numbers that its networks compute in.
+    fn numbers(&self) -> Precision {
+        self.precision.of_large()
+    }
+
     /// The files that it draws with.
     fn networks(&self) -> Networks<'_> {
         Networks {
@@ -170,7 +175,7 @@ impl Redraw {
     fn redrawn(&self, cx: &mut Cx<'_>, image: &Image, guide: &Guide) -> NodeResult<Vec<f32>> {
         let size = image.size();
         let detail = detail_of(guide);
-        let painter = painting::painter(&self.networks(), self.precision.within(cx), detail)?;
+        let painter = painting::painter(&self.networks(), self.numbers().within(cx), detail)?;
         let text = |prompt: &str| painter.text(prompt, self.clip_skip as usize).map_err(backend::failure);
         let mut wanted = vec![(sd::Place::WHOLE, text(&self.prompt)?)];
         for place in &self.places {
@@ -310,12 +315,12 @@ impl Node for Redraw {
     }
 
     fn reduced(&self) -> bool {
-        self.precision.reduced()
+        self.numbers().reduced()
     }
 
     fn outside(&self) -> NodeResult<Vec<Digest>> {
         let files = painting::digests(&self.networks())?;
-        Ok(files.into_iter().chain([self.precision.family()]).collect())
+        Ok(files.into_iter().chain([self.numbers().family()]).collect())
     }
 
     fn gives(&self, seen: &Shapes) -> Vec<Shape> {
@@ -335,7 +340,7 @@ impl Node for Redraw {
             return Forecast { outputs, ..Forecast::default() };
         }
         let once = self.sampler == Sampler::OneStep;
-        let needs = painting::needs(&self.networks(), self.precision, once);
+        let needs = painting::needs(&self.networks(), self.numbers(), once);
         let most = (self.tile_width, self.tile_height);
         let (tiles, (width, height)) = sd::tiles_of((size.width, size.height), most, self.overlap());
         let tile = u64::from(width) * u64::from(height);
