@@ -47,7 +47,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         let isa = self.conv.isa;
         if isa.widens::<E>() {
             let rows = (self.rows.len() - 1) * self.conv.stride + self.conv.kernel;
-            with_room(rows * self.wide * size_of::<f32>(), |room| isa.run(Widened { job: &self, to: room.cast() }));
+            with_room(rows * self.wide * size_of::<f32>(), |room| isa.run(Wide { job: &self, to: room.cast() }));
         } else {
             isa.run(self);
         }
@@ -66,12 +66,12 @@ impl<E: Element, O: Element> Kernel for Job<'_, E, O> {
 }
 
 /// A job whose input is widened first, with room for it: what all blocks of channels use is widened once.
-struct Widened<'a, E, O> {
+struct Wide<'a, E, O> {
     job: &'a Job<'a, E, O>,
     to: *mut f32,
 }
 
-impl<E: Element, O: Element> Kernel for Widened<'_, E, O> {
+impl<E: Element, O: Element> Kernel for Wide<'_, E, O> {
     type Out = ();
 
     /// Relies on what `Conv::check` has made sure of.
