@@ -74,24 +74,26 @@ def main():
     last = dict(memory_format=torch.channels_last)
     base = faithful.from_state(export.load(os.path.join(a.weights, "faithful.safetensors"))).to(**last).eval()
     net = detail.Networks(export.load(a.detail or os.path.join(a.weights, "detail.safetensors")))
-    _, _, window = metrics.pristine(a.data)
+    pristine, covariance, window = metrics.pristine(a.data)
 
     made = {k: [] for k in TYPES}
     rows, apart = [], np.zeros((len(TYPES), len(TYPES)))
-    shifts = dict.fromkeys(TYPES, 0.0)
+    shifts, niqes, added = (dict.fromkeys(TYPES, 0.0) for _ in range(3))
     for i, path in enumerate(sorted(glob.glob(os.path.join(a.data, "bench/kodak/*.png")))[: a.photos]):
         out = outputs(base, net, middle(path, SIDE), a.scale, a.steps, a.creativity, i, a.again)
         rows.append(torch.cat(list(out.values()), 3))
         for j, k in enumerate(TYPES):
             made[k].append(metrics.features(out[k], window))
+            niqes[k] += metrics.distance(pristine, covariance, made[k][-1]) / a.photos
+            added[k] += 255 * (out[k] - out["faithful"]).square().mean().sqrt().item() / a.photos
             apart[j] += [255 * (out[k] - out[o]).square().mean().sqrt().item() / a.photos for o in TYPES]
             shifts[k] = max(shifts[k], 255 * (out[k] - out["faithful"]).mean((2, 3)).abs().max().item())
     if a.out:
         show(torch.cat(rows, 2)).save(a.out)
-    print("Root mean square difference between outputs (of 255), and largest shift of a channel's mean\n")
-    print("| | " + " | ".join(TYPES) + " | shift |\n|" + "---|" * (len(TYPES) + 2))
+    print("Root mean square difference between outputs (of 255) and from the faithful picture, largest shift of a channel's mean, NIQE\n")
+    print("| | " + " | ".join(TYPES) + " | faithful | shift | NIQE |\n|" + "---|" * (len(TYPES) + 4))
     for j, k in enumerate(TYPES):
-        print(f"| {k} | " + " | ".join(f"{v:.1f}" for v in apart[j]) + f" | {shifts[k]:.2f} |")
+        print(f"| {k} | " + " | ".join(f"{v:.1f}" for v in apart[j]) + f" | {added[k]:.1f} | {shifts[k]:.2f} | {niqes[k]:.2f} |")
     if a.styles:
         fitted = models(a.styles, sorted(glob.glob(os.path.join(a.data, "train/cid22/[0-9]*.png"))), window)
         print("\nDistance of the outputs of a style (column) to the statistics of a style (row)\n")
