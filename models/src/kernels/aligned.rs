@@ -6,7 +6,7 @@ use bytemuck::Pod;
 use memmap2::MmapMut;
 
 /// A line of the cache, in bytes. What crosses two of them takes the matrix unit seven times as long to read, and vectors twice.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// A slice of its own that begins at a line of the cache, of memory that the system has cleared: whoever writes to it first takes its
 /// pages, in parallel where many do.

@@ -66,7 +66,11 @@ pub(super) mod sealed {
         ///
         /// # Safety
         /// See above.
-        unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V;
+        #[inline(always)]
+        unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V {
+            // SAFETY: passed on from the caller.
+            unsafe { value.fma(factor, sum) }
+        }
     }
 }
 
@@ -97,10 +101,6 @@ impl Multiply for Singles {
     #[inline(always)]
     unsafe fn factor<V: Simd>(from: *const f32, _part: usize) -> V {
         unsafe { V::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V {
-        unsafe { value.fma(factor, sum) }
     }
 }
 
@@ -138,10 +138,6 @@ impl Multiply for Halves {
             let pairs = V::load(from.cast());
             if part == 0 { pairs.first() } else { pairs.second() }
         }
-    }
-    #[inline(always)]
-    unsafe fn mac<V: Simd>(sum: V, value: V, factor: V) -> V {
-        unsafe { value.fma(factor, sum) }
     }
 }
 
@@ -218,9 +214,9 @@ pub fn convert<A: Element, B: Element>(from: &[A], to: &mut [B]) {
     super::Isa::detect().run(Convert { from, to });
 }
 
-struct Convert<'a, A, B> {
-    from: &'a [A],
-    to: &'a mut [B],
+pub(super) struct Convert<'a, A, B> {
+    pub(super) from: &'a [A],
+    pub(super) to: &'a mut [B],
 }
 
 impl<A: Element, B: Element> super::isa::Kernel for Convert<'_, A, B> {

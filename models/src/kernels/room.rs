@@ -2,28 +2,18 @@
 
 use std::cell::RefCell;
 
-/// A line of the cache.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line {
-    _bytes: [u8; LINE],
-}
-
-/// Bytes of a line of the cache.
-pub(super) const LINE: usize = 64;
+use super::Aligned;
 
 thread_local! {
-    static ROOM: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static ROOM: RefCell<Aligned<u8>> = RefCell::new(Aligned::zeros(0));
 }
 
-/// Calls `job` with room for so many bytes that begins at a line of the cache and holds what was left there. The thread keeps it for its next
-/// job.
+/// Calls `job` with room for so many bytes that begins at a line of the cache and holds anything. The thread keeps it for its next job.
 pub(super) fn with_room<T>(bytes: usize, job: impl FnOnce(*mut u8) -> T) -> T {
-    let lines = bytes.div_ceil(LINE);
     ROOM.with_borrow_mut(|room| {
-        if room.len() < lines {
-            room.resize(lines, Line { _bytes: [0; LINE] });
+        if room.len() < bytes {
+            *room = Aligned::zeros(bytes);
         }
-        job(room.as_mut_ptr().cast())
+        job(room.as_mut_ptr())
     })
 }

@@ -20,8 +20,8 @@ impl Precision {
         if !gpu::is_chosen() && Isa::detect().has_bf16() { Self::Bf16 } else { Self::F32 }
     }
 
-    /// What networks with gigabytes of weights run in on this machine: half the memory, and no less speed where numbers are
-    /// widened (a U-Net takes 3 % longer with AVX2, and 10 % less with AVX-512).
+    /// What networks with gigabytes of weights run in on this machine: half the memory, at about the speed of f32 where numbers are
+    /// widened (a U-Net took 3 % longer with AVX2, and 3 to 10 % less with AVX-512).
     pub fn leanest() -> Self {
         if gpu::is_chosen() { Self::F32 } else { Self::Bf16 }
     }

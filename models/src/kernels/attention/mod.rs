@@ -29,8 +29,8 @@ const BLOCK: usize = 256 << 10;
 const TILES: usize = 4;
 
 /// `softmax(scale * q k^T) v` for each head (Vaswani et al. 2017), whose channels lie from `head * head_size` on, from the tokens `q`, `k` and `v` into the pixels of `place`, of which there are as
-/// many as queries. Where `causal`, query i sees the keys 0 to i only. Scores, softmax and sums are f32; for bf16 the
-/// probabilities are rounded before they meet the values. In parallel over heads and queries. Takes copies of keys and
+/// many as queries. Where `causal`, query i sees the keys 0 to i only. Scores, softmax and sums are f32; where
+/// bf16 is multiplied as such, the probabilities are rounded before they meet the values. In parallel over heads and queries. Takes copies of keys and
 /// values, and per thread some blocks.
 ///
 /// # Panics
@@ -61,28 +61,19 @@ pub fn attention<E: Element>(
         tokens.check(channels, name);
     }
 
+    let (q, all, out) = (&q, 0..queries, Shared::new(out));
     if isa.widens::<E>() {
-        let packed = Packed::<f32>::new(&k, &v, heads, head_size, tile_rows::<f32>(isa), false);
-        share_out(isa, &q, &packed, heads, scale, causal, Shared::new(out), place);
+        let packed = &Packed::<f32>::new(&k, &v, heads, head_size, tile_rows::<f32>(isa), false);
+        share_out(isa, heads, &Job { q, packed, head: 0, queries: all, scale, causal, out, place });
     } else {
-        let packed = Packed::<E>::new(&k, &v, heads, head_size, tile_rows::<E>(isa), isa.has_tiles::<E>());
-        share_out(isa, &q, &packed, heads, scale, causal, Shared::new(out), place);
+        let packed = &Packed::<E>::new(&k, &v, heads, head_size, tile_rows::<E>(isa), isa.has_tiles::<E>());
+        share_out(isa, heads, &Job { q, packed, head: 0, queries: all, scale, causal, out, place });
     }
 }
 
-/// Shares the queries out to the threads; `attention` has looked at all of it.
-#[allow(clippy::too_many_arguments)]
-fn share_out<E: Element, W: Element>(
-    isa: Isa,
-    q: &Tokens<'_, E>,
-    packed: &Packed<W>,
-    heads: usize,
-    scale: f32,
-    causal: bool,
-    out: Shared<'_, E>,
-    place: Place,
-) {
-    let (queries, head_size) = (q.count(), packed.head_size);
+/// Shares the queries of a job out to the threads, for each head.
+fn share_out<E: Element, W: Element>(isa: Isa, heads: usize, whole: &Job<'_, E, W>) {
+    let (queries, head_size) = (whole.queries.end, whole.packed.head_size);
     let lanes = VECTORS * isa.lanes();
     let per_tile = 2 * lanes * head_size.max(1) * size_of::<f32>();
     let all = queries.div_ceil(lanes);
@@ -95,7 +86,7 @@ fn share_out<E: Element, W: Element>(
         let (head, block) = (job % heads, blocks - 1 - job / heads);
         let first = block * tiles * lanes;
         let queries = first..(first + tiles * lanes).min(queries);
-        isa.run(Job { q, packed, head, queries, scale, causal, out, place });
+        isa.run(Job { head, queries, ..*whole });
     });
 }
 

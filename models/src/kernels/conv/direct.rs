@@ -8,7 +8,7 @@ use super::multiply::{Pace, Product};
 use super::pack::{Block, Packed, Run};
 use super::{Conv, Input};
 use crate::kernels::Element;
-use crate::kernels::element::Multiply;
+use crate::kernels::element::{Convert, Multiply};
 use crate::kernels::isa::Kernel;
 use crate::kernels::room::with_room;
 use crate::kernels::simd::Simd;
@@ -86,28 +86,16 @@ impl<E: Element, O: Element> Kernel for Wide<'_, E, O> {
             let (y_in, x_in) = (rows.start * stride + y, columns.start * stride + x);
             let (from, to) = (input.start + y_in * input.row + x_in * input.pixel, y * wide + x * channels);
             // SAFETY: this is the input of all patches, which `check` has found within the source; there is room for it.
-            unsafe { widen::<V, E>(input.data.add(from), self.to.add(to), channels) };
+            unsafe {
+                let from = std::slice::from_raw_parts(input.data.add(from), channels);
+                let to = std::slice::from_raw_parts_mut(self.to.add(to), channels);
+                Convert { from, to }.run::<V>();
+            }
         }
         let before = (rows.start * wide + columns.start * channels) * stride;
         let input = Input { data: to.cast_const().wrapping_sub(before), start: 0, row: *wide, pixel: channels };
         // SAFETY: passed on from the caller; the first value that is read is the first that has been written.
         unsafe { job.blocks::<V, E::Widened>(input) };
-    }
-}
-
-/// # Safety
-/// Both must be good for so many values; the processor must have the set of `V`.
-#[inline(always)]
-unsafe fn widen<V: Simd, E: Element>(from: *const E, to: *mut f32, count: usize) {
-    let whole = count - count % V::LANES;
-    // SAFETY: passed on from the caller.
-    unsafe {
-        for at in (0..whole).step_by(V::LANES) {
-            E::load::<V>(from.add(at)).store(to.add(at));
-        }
-        for at in whole..count {
-            to.add(at).write((*from.add(at)).to_f32());
-        }
     }
 }
 

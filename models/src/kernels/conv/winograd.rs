@@ -17,10 +17,11 @@ use super::multiply::{Pace, Product};
 use super::pack::{Block, Packed, Run};
 use super::{Conv, Input};
 use crate::kernels::Element;
+use crate::kernels::aligned::LINE;
 use crate::kernels::element::Multiply;
 use crate::kernels::element::sealed::Format;
 use crate::kernels::isa::Kernel;
-use crate::kernels::room::{self, with_room};
+use crate::kernels::room::with_room;
 use crate::kernels::simd::Simd;
 
 /// Places of a transformed patch.
@@ -94,7 +95,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
     fn work<M: Multiply<Packed = E>>(self) {
         let tiles = self.columns.len() * self.rows.len();
         // One line more between the places, or they would fall into few sets of the cache.
-        let bytes = |values: usize, size: usize| ((values * size).div_ceil(room::LINE) + 1) * room::LINE;
+        let bytes = |values: usize, size: usize| ((values * size).div_ceil(LINE) + 1) * LINE;
         let widest = self.packed.blocks.iter().map(|block| block.vectors * self.conv.isa.lanes()).max().unwrap_or(0);
         let patches = bytes(tiles * self.conv.channels_in, size_of::<M::Input>());
         let sums = bytes(tiles * widest, size_of::<f32>());

@@ -24,8 +24,6 @@ pub trait Simd: Copy {
     const LANES: usize;
     /// Vector registers.
     const REGISTERS: usize;
-    /// Whether `dot` is one instruction.
-    const DOTS: bool = false;
 
     /// Has a line of memory brought into the caches. Any address will do.
     unsafe fn prefetch(_address: *const u8) {}

@@ -132,7 +132,6 @@ impl Simd for Avx2 {
 impl<const BF16: bool> Simd for Avx512<BF16> {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
-    const DOTS: bool = BF16;
 
     arithmetic!(
         _mm512_set1_ps,
